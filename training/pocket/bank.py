@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.pocket.captions import caption, unconditional
 from training.pocket.tokenizer import EOS, MAX_SEQUENCE_LENGTH, PAD
-from training.pocket.world import Placement, place, sample_scene
+from training.pocket.world import PAIR_SHARE, Placement, place, sample_scene
 
 MOVING_FRAME_SHARE = 0.12  # of single frames: a moment of a clip, with the clip's caption
 
@@ -62,20 +62,32 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
     return np.asarray([e.ids for e in tokenizer.encode_batch(list(texts))], dtype=np.int16)
 
 
-def _part(job: tuple[int, int, bool, int, str]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    count, seed, video, captions, tokenizer_file = job
-    rng = random.Random(seed)
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """A piece of a bank, as a worker process needs to know it."""
+
+    count: int
+    seed: int
+    video: bool
+    captions: int
+    pair_share: float
+    tokenizer_file: str
+
+
+def _part(job: _Job) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    rng = random.Random(job.seed)
     scenes, moments, texts = [], [], []
-    for _ in range(count):
-        moving = video or rng.random() < MOVING_FRAME_SHARE
-        scene = sample_scene(rng, video=moving)
+    for _ in range(job.count):
+        moving = job.video or rng.random() < MOVING_FRAME_SHARE
+        scene = sample_scene(rng, video=moving, pair_share=job.pair_share)
         scenes.append(scene)
         moments.append(rng.random() if moving else 0.0)
-        texts += [caption(scene, rng).text for _ in range(captions)]
+        texts += [caption(scene, rng).text for _ in range(job.captions)]
     placement = place(scenes, rng)
-    tokens = encode_texts(Tokenizer.from_file(tokenizer_file), texts)
+    tokens = encode_texts(Tokenizer.from_file(job.tokenizer_file), texts)
     numbers = [getattr(placement, f.name).numpy() for f in fields(placement)]
-    return numbers, tokens.reshape(count, captions, -1), np.asarray(moments, dtype=np.float32)
+    shape = (job.count, job.captions, -1)
+    return numbers, tokens.reshape(shape), np.asarray(moments, dtype=np.float32)
 
 
 def make(
@@ -85,6 +97,7 @@ def make(
     seed: int,
     tokenizer_file: Path,
     pool: Pool | None,
+    pair_share: float = PAIR_SHARE,
 ) -> Iterator[Scenes]:
     """Makes several banks of training scenes, one after the other.
 
@@ -94,17 +107,28 @@ def make(
         seed: Source of randomness.
         tokenizer_file: A `tokenizer.json`.
         pool: Processes that do the work; None works in this one.
+        pair_share: Share of unmoving single frames that show two objects, 0..1.
 
     Yields:
         The banks, in order, as soon as each is ready.
     """
-    jobs, parts_of = [], []
+    jobs: list[_Job] = []
+    parts_of: list[int] = []
     for b, (count, video) in enumerate(wanted):
         sizes = [count // _PIECES + (i < count % _PIECES) for i in range(_PIECES)]
         sizes = [size for size in sizes if size]
         parts_of.append(len(sizes))
         for i, size in enumerate(sizes):
-            jobs.append((size, (seed * 64 + b) * 1009 + i, video, captions, str(tokenizer_file)))
+            jobs.append(
+                _Job(
+                    count=size,
+                    seed=(seed * 64 + b) * 1009 + i,
+                    video=video,
+                    captions=captions,
+                    pair_share=pair_share,
+                    tokenizer_file=str(tokenizer_file),
+                )
+            )
     parts = map(_part, jobs) if pool is None else pool.imap(_part, jobs)
     for count in parts_of:
         yield _join([next(parts) for _ in range(count)])

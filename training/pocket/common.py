@@ -61,6 +61,12 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+def told_by_main(value: float, processes: Processes) -> float:
+    """Rank 0's `value`, in every process."""
+    told = torch.full((1,), value if processes.is_main else 0.0, device=processes.device)
+    return float(sum_over_processes(told))
+
+
 def average_gradients(
     parameters: Sequence[nn.Parameter], processes: Processes, main_value: float
 ) -> float:
@@ -74,18 +80,33 @@ def average_gradients(
     Returns:
         Rank 0's `main_value`.
     """
+    told = average_gradients_ahead(parameters, processes, main_value)
+    return main_value if told is None else float(told)
+
+
+def average_gradients_ahead(
+    parameters: Sequence[nn.Parameter], processes: Processes, main_value: float
+) -> Tensor | None:
+    """As `average_gradients`, without waiting for the device.
+
+    Returns:
+        Rank 0's `main_value`, float32 [] on the device: reading it a step later costs no time.
+        None where there is one process.
+    """
     if processes.world_size == 1:
-        return main_value
+        return None
     grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    told = torch.tensor([main_value if processes.is_main else 0.0], device=grads[0].device)
+    # `full` launches a kernel; a tensor made from a list would wait for the device.
+    told = torch.full((1,), main_value if processes.is_main else 0.0, device=grads[0].device)
     flat = torch.cat([told, *(g.float().flatten() for g in grads)])
     dist.all_reduce(flat)
     at = 1
     for parameter, grad in zip(parameters, grads, strict=True):
-        part = flat[at : at + grad.numel()].view_as(grad) / processes.world_size
-        parameter.grad = part.to(grad.dtype)
+        # In place: a gradient keeps its memory format, which fused optimisers insist on.
+        grad.copy_(flat[at : at + grad.numel()].view(grad.shape)).div_(processes.world_size)
+        parameter.grad = grad
         at += grad.numel()
-    return float(flat[0])
+    return flat[0]
 
 
 @dataclass(kw_only=True)

@@ -4,12 +4,37 @@ The background is the colour of the frame's rim, objects are connected regions o
 a shape is the drawn shape that covers such a region best, motion is how the fitted centre and size
 change. Whatever is not clear is None, so that noise and blurred mixtures report nothing. Works on
 frames read back from PNG and MP4 (whose 4:2:0 chroma blurs colours at edges). numpy only.
+
+What it says of a model's typical faults (`detector_truth` draws each and measures the shares):
+
+==================================  ==============================================================
+fault                               verdict
+==================================  ==============================================================
+blur under 1 px, edges that wobble  right: coding and decoding do as much
+by 1 to 2 px (slow waves)
+blur by 0.4 radii and more          no object: it is not flat or has no sharp edge
+object half of another colour       no object
+shape between two of the drawn      no shape, unless it covers one clearly better than the other
+second object (ghost), also faint   not one object: nothing of it counts; the background does
+colour between two palette colours  no colour
+clip: colour or shape changes       not that colour or shape, at whatever moment
+clip: object vanishes or appears    no object, if it misses in the first or last frame or in more
+                                    than an eighth of the frames looked at
+clip: object jumps                  no motion (neither drift nor "still")
+clip: stands still for a good part  no motion; the object itself counts
+clip: turns back                    no motion
+clip: background changes            no background
+==================================  ==============================================================
+
+Of a clip, 17 frames are looked at, so what happens in one frame between two of them goes unseen.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -22,19 +47,38 @@ from training.pocket.world import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, SIZES, 
 Pixels = NDArray[np.uint8]
 Reals = NDArray[np.float64]
 
-# Limits in 8-bit RGB distance. Palette colours are at least 70 apart; video coding moves a flat
-# colour by less than 10.
-_COLOUR_LIMIT: Final = 62.0
-_BACKGROUND_LIMIT: Final = 48.0
-_FLAT_LIMIT: Final = 22.0  # median distance from the region's own median
-_OBJECT_CONTRAST: Final = 46.0  # less than the closest colour-background pair
+# Limits in 8-bit RGB distance. Palette colours are at least 90 apart, backgrounds 77, a colour and
+# a background 104; product coding (H.264 4:2:0, crf 16) moves a flat colour by less than 5.
+_COLOUR_LIMIT: Final = 40.0  # less than half of 90: what lies between two colours is neither
+_BACKGROUND_LIMIT: Final = 36.0  # less than half of 77
+_FLAT_LIMIT: Final = 28.0  # further than this from the background is not background
+_OBJECT_CONTRAST: Final = 46.0  # less than half of 104
+# Measured on drawn files (`detector_truth`): truth has at least 0.94 and 0.64, with blur of up to
+# 1 px 0.67 and 0.56; half-coloured objects have a flat share of about 0.5.
+_FLAT_SHARE: Final = 0.65  # of a region's core that must be near its median colour
+_SHARP_SHARE: Final = 0.55  # area of three quarters of the contrast, over that of one quarter
 _MIN_AREA: Final = 0.012  # of the shorter side squared: a third of the smallest drawn object
-_MIN_COVER: Final = 0.78  # intersection over union with the best shape
+_MIN_BACKGROUND: Final = 0.5  # of the frame; drawn objects cover at most 0.4
+_MAX_STRAY: Final = 0.1  # of the frame: pixels that are neither background nor near a region
+_MAX_REGIONS: Final = 4  # a frame with more is a pattern
+_GROWN: Final = 3  # pixels around a region that coding and decoding may blur
+_MIN_COVER: Final = 0.76  # intersection over union with the best shape
+_MIN_LEAD: Final = 0.02  # of the best shape before the second best
+# Two different shapes cover each other by at most 0.85 however they are placed. Jaccard distance
+# is a metric, so at a distance of less than half of 0.15 no other shape can be nearer.
+_SURE_COVER: Final = 0.925
 _STILL_LIMIT: Final = 0.07  # of the shorter side; drawn motion is at least 0.36
 _MOVING_LIMIT: Final = 0.18
 _GROWTH_LIMIT: Final = 1.5  # drawn growth is a factor of about three
+_STEADY_SIZE: Final = 1.25  # largest over smallest radius of what keeps its size
+_EVEN_LIMIT: Final = 0.25  # of the way, from even progress: catches a rest of a quarter of a clip
+_BACK_LIMIT: Final = 0.08  # of the way, backwards in one step
+_JUMP: Final = 3.0  # mean steps in one step, and 0.05 of the way
 _POSITION_LIMIT: Final = 0.085  # of width or height; drawn offsets are at least 0.14
-_CLIP_SAMPLES: Final = 9  # frames of a clip that are fitted
+_CLIP_SAMPLES: Final = 17  # frames of a clip that are looked at
+_MISSING: Final = 8  # one in so many of them may show no object
+_UNCLEAR: Final = 4  # one in so many may be unclear about an attribute, none may say another
+_TABLE_RADII, _TABLE_SCALE = 2, 128  # reach of a shape's table, cells a radius
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,52 +135,52 @@ def _nearest(rgb: Reals, palette: dict[str, tuple[int, int, int]], limit: float)
     return names[best] if distance[best] <= limit else None
 
 
-def _rim(frame: Reals) -> Reals:
-    """Pixels of the outermost two rows and columns, [N, 3]."""
+def _rim(frame: Pixels) -> Reals:
+    """Median colour of the outermost two rows and columns, [3]."""
     sides = (frame[:2], frame[-2:], frame[2:-2, :2], frame[2:-2, -2:])
-    return np.concatenate([s.reshape(-1, 3) for s in sides])
+    return np.median(np.concatenate([s.reshape(-1, 3) for s in sides]), axis=0)
 
 
-def _background(frame: Reals) -> tuple[Reals, bool]:
-    """The rim's median colour, and whether the rim is flat enough to be a background."""
-    rim = _rim(frame)
-    colour = np.median(rim, axis=0)
-    apart = np.linalg.norm(rim - colour, axis=1)
-    return colour, float(np.median(apart)) < _FLAT_LIMIT
+def _distance(frame: Pixels, colour: Reals) -> NDArray[np.float32]:
+    """RGB distance of every pixel from a colour, [H, W]."""
+    apart = frame.astype(np.float32) - colour.astype(np.float32)
+    return np.sqrt(np.einsum("...c,...c->...", apart, apart))
 
 
 def components(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Labels 4-connected regions of a mask: int64 [H, W], 0 outside, 1.. by region."""
-    height, width = mask.shape
-    index = np.arange(1, height * width + 1).reshape(height, width)
-    labels = np.where(mask, index, 0)
-    while True:  # spread the largest label along runs, alternating directions, until nothing moves
-        before = labels
-        for axis in (0, 1):
-            for flip in (False, True):
-                labels = _spread(labels, mask, axis=axis, flip=flip)
-        if np.array_equal(before, labels):
-            break
-    _, packed = np.unique(labels, return_inverse=True)
-    packed = packed.reshape(mask.shape)
-    return packed if not mask.all() else packed + 1
+    padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = mask
+    change = np.diff(padded, axis=1)
+    row, start = np.nonzero(change == 1)  # runs of the mask, row by row
+    end = np.nonzero(change == -1)[1]
+    parent = _join_runs(row.tolist(), start.tolist(), end.tolist())
+    _, packed = np.unique(np.asarray(parent, np.int64), return_inverse=True)
+    labels = np.zeros(mask.shape, np.int64)
+    labels[mask] = np.repeat(packed + 1, end - start)
+    return labels
 
 
-def _spread(
-    labels: NDArray[np.int64], mask: NDArray[np.bool_], *, axis: int, flip: bool
-) -> NDArray[np.int64]:
-    """Takes the running maximum of labels along one direction, starting anew outside the mask."""
-    order = labels.T if axis == 0 else labels
-    inside = mask.T if axis == 0 else mask
-    if flip:
-        order, inside = order[:, ::-1], inside[:, ::-1]
-    big = int(labels.max()) + 1
-    # Adding a larger offset to each run makes one running maximum restart at every run.
-    run = np.cumsum(~inside, axis=1) * big
-    out = np.where(inside, np.maximum.accumulate(order + run, axis=1) - run, 0)
-    if flip:
-        out = out[:, ::-1]
-    return out.T if axis == 0 else out
+def _join_runs(row: list[int], start: list[int], end: list[int]) -> list[int]:
+    """Gives every run the number of its region's first run."""
+    parent = list(range(len(row)))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    above = 0  # first run that may still touch this one from the row above
+    for run in range(len(row)):
+        while row[above] < row[run] - 1 or (row[above] < row[run] and end[above] <= start[run]):
+            above += 1
+        other = above
+        while row[other] < row[run] and start[other] < end[run]:
+            first, second = sorted((root(other), root(run)))
+            parent[second] = first
+            other += 1
+    return [root(run) for run in range(len(row))]
 
 
 def _inside(shape: str, x: Reals, y: Reals) -> NDArray[np.bool_]:
@@ -164,87 +208,136 @@ def _inside(shape: str, x: Reals, y: Reals) -> NDArray[np.bool_]:
     return (along - outer) * ey - across * ex < 0
 
 
-def _cover(mask: NDArray[np.bool_], shape: str, x: float, y: float, radius: float) -> float:
-    """Intersection over union of a mask with a shape placed on it (pixels)."""
-    height, width = mask.shape
-    xs = (np.arange(width) + 0.5 - x)[None] / radius
-    ys = (np.arange(height) + 0.5 - y)[:, None] / radius
-    drawn = _inside(shape, xs, ys)
-    union = np.count_nonzero(drawn | mask)
-    return np.count_nonzero(drawn & mask) / max(union, 1)
+@cache
+def _table(shape: str) -> NDArray[np.bool_]:
+    """`_inside` on a grid over both coordinates, whose outermost cells are all outside."""
+    reach = np.arange(2 * _TABLE_RADII * _TABLE_SCALE + 1) / _TABLE_SCALE - _TABLE_RADII
+    return _inside(shape, reach[None], reach[:, None])
 
 
-def _fit(mask: NDArray[np.bool_], shape: str) -> tuple[float, float, float, float]:
-    """Places a shape on a mask as well as it can: cover, x, y, radius (pixels).
+def _cover(
+    mask: NDArray[np.bool_], area: int, shape: str, x: float, y: float, radius: float
+) -> float:
+    """Intersection over union of a mask of known area with a shape placed on it (pixels)."""
+    table = _table(shape)
+    scale, middle, last = _TABLE_SCALE / radius, _TABLE_RADII * _TABLE_SCALE, len(table) - 1
+    cells = []
+    for length, at in zip(mask.shape, (y, x), strict=True):
+        cell = (np.arange(length) + (0.5 - at)) * scale + (middle + 0.5)
+        cells.append(np.clip(cell, 0, last).astype(np.intp))
+    drawn = table.take(cells[0], axis=0).take(cells[1], axis=1)
+    both = np.count_nonzero(drawn & mask)
+    return both / max(np.count_nonzero(drawn) + area - both, 1)
 
-    Starts from centroid and area, then climbs by shrinking steps, so a shape that the frame's edge
-    cuts is found where its hidden part would be.
+
+Fit = tuple[float, float, float, float]  # cover, x, y, radius (pixels)
+
+
+def _fits(mask: NDArray[np.bool_]) -> dict[str, Fit]:
+    """Places the drawn shapes on a mask as well as they can; without those that cannot be best.
+
+    Centroid and area place a shape that lies within the frame. Where no shape then surely covers
+    best, or the frame's edge cuts the region, each climbs by shrinking steps from there, so a shape
+    that is cut is found where its hidden part would be.
     """
     rows, columns = np.nonzero(mask)
-    x, y = columns.mean() + 0.5, rows.mean() + 0.5
+    x, y = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
     radius = math.sqrt(len(rows) / math.pi)
-    best = _cover(mask, shape, x, y, radius)
+    start = {s: (_cover(mask, len(rows), s, x, y, radius), x, y, radius) for s in SHAPES}
     edge = rows.min() == 0 or columns.min() == 0
     edge = edge or rows.max() == mask.shape[0] - 1 or columns.max() == mask.shape[1] - 1
+    best = max(start, key=lambda s: start[s][0])
+    if not edge and start[best][0] >= _SURE_COVER:
+        return {best: start[best]}
     step = radius * (0.32 if edge else 0.08)
+    return {s: _climb(mask, len(rows), s, fit, step) for s, fit in start.items()}
+
+
+# In steps: to the right, down, and in radius.
+_MOVES: Final = (
+    (1, 0, 0),
+    (-1, 0, 0),
+    (0, 1, 0),
+    (0, -1, 0),
+    (0, 0, 0.5),
+    (0, 0, -0.5),
+    (1, 0, 0.5),
+    (-1, 0, 0.5),
+    (0, 1, 0.5),
+    (0, -1, 0.5),
+)
+
+
+def _climb(mask: NDArray[np.bool_], area: int, shape: str, fit: Fit, step: float) -> Fit:
     while step > 0.25:
-        moves = (
-            (step, 0, 0),
-            (-step, 0, 0),
-            (0, step, 0),
-            (0, -step, 0),
-            (0, 0, step / 2),
-            (0, 0, -step / 2),
-            (step, 0, step / 2),
-            (-step, 0, step / 2),
-            (0, step, step / 2),
-            (0, -step, step / 2),
-        )
-        tried = [
-            (_cover(mask, shape, x + dx, y + dy, max(radius + dr, 2.0)), dx, dy, dr)
-            for dx, dy, dr in moves
+        _, x, y, radius = fit
+        spots = [
+            (x + step * dx, y + step * dy, max(radius + step * dr, 2.0)) for dx, dy, dr in _MOVES
         ]
-        top = max(tried)
-        if top[0] > best + 1e-6:
-            best, x, y, radius = top[0], x + top[1], y + top[2], max(radius + top[3], 2.0)
+        top = max((_cover(mask, area, shape, *spot), *spot) for spot in spots)
+        if top[0] > fit[0] + 1e-6:
+            fit = top
         else:
             step /= 2
-    return best, x, y, radius
+    return fit
+
+
+def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    out = mask.copy()
+    out[1:] &= mask[:-1]
+    out[:-1] &= mask[1:]
+    out[:, 1:] &= mask[:, :-1]
+    out[:, :-1] &= mask[:, 1:]
+    return out
 
 
 def _core(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask without its rim of two pixels, or as it is where nothing would be left."""
-    inner = mask
-    for _ in range(2):
-        shrunk = inner.copy()
-        shrunk[1:] &= inner[:-1]
-        shrunk[:-1] &= inner[1:]
-        shrunk[:, 1:] &= inner[:, :-1]
-        shrunk[:, :-1] &= inner[:, 1:]
-        inner = shrunk
+    inner = _shrunk(_shrunk(mask))
     return inner if np.count_nonzero(inner) > 12 else mask
 
 
-def _object(frame: Reals, mask: NDArray[np.bool_]) -> Found | None:
-    """Names one region, or returns None where it is not of one colour."""
-    height, width = mask.shape
-    inside = frame[_core(mask)]
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    out = ~mask
+    for _ in range(_GROWN):
+        out = _shrunk(out)
+    return ~out
+
+
+def _object(frame: Pixels, apart: NDArray[np.float32], region: NDArray[np.bool_]) -> Found | None:
+    """Names one region, or returns None where it is not of one colour or has no sharp edge.
+
+    Args:
+        frame: uint8 [H, W, 3].
+        apart: Distance of every pixel from the background.
+        region: Pixels that differ from the background.
+    """
+    height, width = region.shape
+    # Half of the way from background to object is where its edge was drawn; a margin around the
+    # region leaves room to place shapes.
+    inside = frame[_core(region)].astype(np.float64)
     colour = np.median(inside, axis=0)
-    if float(np.median(np.linalg.norm(inside - colour, axis=1))) > _FLAT_LIMIT:
+    near = np.linalg.norm(inside - colour, axis=1) <= _FLAT_LIMIT
+    if near.mean() < _FLAT_SHARE:
         return None
-    # A margin of one pixel around the region keeps the fits small.
+    contrast = float(np.median(apart[_core(region)]))
+    around = apart[_grown(region)]
+    wide = np.count_nonzero(around > contrast / 4)
+    if np.count_nonzero(around > contrast * 3 / 4) < _SHARP_SHARE * wide:
+        return None
+    mask = region & (apart > max(contrast / 2, _OBJECT_CONTRAST))
     rows, columns = np.nonzero(mask)
     pad = 4 + int(0.6 * max(np.ptp(rows), np.ptp(columns)))
     top, left = max(rows.min() - pad, 0), max(columns.min() - pad, 0)
-    part = mask[top : rows.max() + pad + 1, left : columns.max() + pad + 1]
-    fits = {shape: _fit(part, shape) for shape in SHAPES}
-    shape = max(fits, key=lambda s: fits[s][0])
+    fits = _fits(mask[top : rows.max() + pad + 1, left : columns.max() + pad + 1])
+    shape, *others = sorted(fits, key=lambda s: -fits[s][0])
     cover, x, y, radius = fits[shape]
+    clear = cover >= _MIN_COVER and all(cover - fits[s][0] >= _MIN_LEAD for s in others)
     return Found(
         colour=_nearest(colour, COLOURS, _COLOUR_LIMIT),
-        shape=shape if cover >= _MIN_COVER else None,
-        x=(x + left) / width,
-        y=(y + top) / height,
+        shape=shape if clear else None,
+        x=float(x + left) / width,
+        y=float(y + top) / height,
         radius=radius / min(height, width),
         cover=cover,
     )
@@ -255,53 +348,79 @@ def look(frame: Pixels, *, limit: int = 2) -> tuple[str | None, tuple[Found, ...
 
     Args:
         frame: uint8 [H, W, 3].
-        limit: Objects wanted at most; a frame with more regions of a noticeable size shows none.
+        limit: Objects wanted at most; a frame with more regions of a noticeable size shows none,
+            as does one with a region that is not clear.
     """
-    pixels = frame.astype(np.float64)
-    rim, flat = _background(pixels)
-    if not flat:
+    rim = _rim(frame)
+    apart = _distance(frame, rim)
+    other = apart > _FLAT_LIMIT
+    if np.count_nonzero(other) > (1 - _MIN_BACKGROUND) * other.size:
         return None, ()
-    mask = np.linalg.norm(pixels - rim, axis=2) > _OBJECT_CONTRAST
     background = _nearest(rim, BACKGROUNDS, _BACKGROUND_LIMIT)
-    if not mask.any():
-        return background, ()
-    labels = components(mask)
+    labels = components(apart > _OBJECT_CONTRAST)
     areas = np.bincount(labels.ravel())
     areas[0] = 0
-    least = _MIN_AREA * min(mask.shape) ** 2
+    least = _MIN_AREA * min(other.shape) ** 2
     order = [int(i) for i in np.argsort(-areas) if areas[i] >= least]
-    if not order or len(order) > limit:
+    stray = np.count_nonzero(other & ~_grown(np.isin(labels, order)))
+    if len(order) > _MAX_REGIONS or stray > _MAX_STRAY * other.size:
+        return None, ()
+    if not order or len(order) > limit or stray >= least:
         return background, ()
-    found = [_object(pixels, labels == i) for i in order]
-    return background, tuple(f for f in found if f is not None)
+    found = [_object(frame, apart, labels == i) for i in order]
+    things = tuple(f for f in found if f is not None)
+    return background, things if len(things) == len(order) else ()
 
 
-def _vote(values: list[str | None]) -> str | None:
-    """The value of most frames, if more than half of them agree."""
-    if not values:
-        return None
-    best = max(set(values), key=values.count)
-    return best if best is not None and values.count(best) * 2 > len(values) else None
+def _steady(values: Sequence[str | None]) -> str | None:
+    """The one value of a clip's frames, if none says another and few are unclear."""
+    named = {v for v in values if v is not None}
+    clear = sum(v is not None for v in values)
+    few = (len(values) - clear) * _UNCLEAR <= len(values)
+    return named.pop() if len(named) == 1 and few else None
 
 
-def _motion(track: list[Found], height: int, width: int) -> str | None:
-    """Names a movement from the fitted objects of a clip, in time order."""
+def _even(values: Reals, times: Reals) -> bool:
+    """Whether values go from the first to the last at an even pace, without jump or return."""
+    way = (values - values[0]) / (values[-1] - values[0])
+    ideal = (times - times[0]) / (times[-1] - times[0])
+    steps, ideal_steps = np.diff(way), np.diff(ideal)
+    return (
+        float(np.abs(way - ideal).max()) <= _EVEN_LIMIT
+        and float(steps.min()) >= -_BACK_LIMIT
+        and bool((steps <= _JUMP * ideal_steps + 0.05).all())
+    )
+
+
+def _motion(track: Sequence[tuple[int, Found]], height: int, width: int) -> str | None:
+    """Names a movement from a clip's (frame number, object) pairs, in time order."""
     if len(track) < 4:
         return None
     short = min(height, width)
-    first, last = track[:2], track[-2:]
-    growth = np.mean([f.radius for f in last]) / np.mean([f.radius for f in first])
+    times = np.asarray([at for at, _ in track], np.float64)
+    radius = np.asarray([f.radius for _, f in track])
+    path = np.asarray([(f.x * width / short, f.y * height / short) for _, f in track])
+    ends = np.mean(path[-2:], axis=0) - np.mean(path[:2], axis=0)
+    growth = float(np.mean(radius[-2:]) / np.mean(radius[:2]))
+    strays = float(np.abs(path - np.median(path, axis=0)).max())
     if growth > _GROWTH_LIMIT or growth < 1 / _GROWTH_LIMIT:
+        if strays > 2 * _STILL_LIMIT or not _even(radius, times):
+            return None
         return "growing" if growth > 1 else "shrinking"
-    dx = (np.mean([f.x for f in last]) - np.mean([f.x for f in first])) * width / short
-    dy = (np.mean([f.y for f in last]) - np.mean([f.y for f in first])) * height / short
-    if max(abs(dx), abs(dy)) < _STILL_LIMIT and 0.8 < growth < 1.25:
-        return "still"
-    if max(abs(dx), abs(dy)) < _MOVING_LIMIT or min(abs(dx), abs(dy)) > 0.5 * max(abs(dx), abs(dy)):
+    if float(np.ptp(radius)) > (_GROWTH_LIMIT - 1) * radius.min():
         return None
-    if abs(dx) > abs(dy):
-        return "right" if dx > 0 else "left"
-    return "down" if dy > 0 else "up"
+    if strays < _STILL_LIMIT:
+        return "still" if radius.max() < _STEADY_SIZE * radius.min() else None
+    main = int(np.abs(ends).argmax())
+    aside = path[:, 1 - main]
+    if abs(ends[main]) < _MOVING_LIMIT:
+        return None
+    if np.ptp(aside) > min(0.5 * abs(ends[main]), _MOVING_LIMIT):
+        return None
+    if not _even(path[:, main], times):
+        return None
+    names = (("left", "right"), ("up", "down"))
+    return names[main][int(ends[main] > 0)]
 
 
 def _size(radius: float) -> str | None:
@@ -313,10 +432,12 @@ def _size(radius: float) -> str | None:
     return None
 
 
-def _position(x: float, y: float) -> str:
+def _position(x: float, y: float) -> str | None:
     dx, dy = x - 0.5, y - 0.5
     if max(abs(dx), abs(dy)) < _POSITION_LIMIT:
         return "center"
+    if min(abs(dx), abs(dy)) > 0.6 * max(abs(dx), abs(dy)):  # a corner; drawn: at most 0.25
+        return None
     if abs(dx) > abs(dy):
         return "right" if dx > 0 else "left"
     return "bottom" if dy > 0 else "top"
@@ -326,21 +447,21 @@ def _see_clip(frames: Pixels) -> Seen:
     count, height, width = frames.shape[:3]
     shown = sorted({round(i) for i in np.linspace(0, count - 1, min(_CLIP_SAMPLES, count))})
     looks = [look(frames[i], limit=1) for i in shown]
-    track = [things[0] for _, things in looks if things]
-    background = _vote([b for b, _ in looks])
-    if len(track) * 4 < len(shown) * 3:
+    background = _steady([b for b, _ in looks])
+    track = [(i, things[0]) for i, (_, things) in zip(shown, looks, strict=True) if things]
+    few = (len(shown) - len(track)) * _MISSING <= len(shown)
+    if not (few and looks[0][1] and looks[-1][1]):
         return Seen(background=background, things=())
+    found = [f for _, f in track]
     thing = Found(
-        colour=_vote([f.colour for f in track]),
-        shape=_vote([f.shape for f in track]),
-        x=float(np.median([f.x for f in track])),
-        y=float(np.median([f.y for f in track])),
-        radius=float(np.median([f.radius for f in track])),
-        cover=float(np.median([f.cover for f in track])),
+        colour=_steady([f.colour for f in found]),
+        shape=_steady([f.shape for f in found]),
+        x=float(np.median([f.x for f in found])),
+        y=float(np.median([f.y for f in found])),
+        radius=float(np.median([f.radius for f in found])),
+        cover=float(np.median([f.cover for f in found])),
     )
-    # Each frame's own best shape may differ in size; only frames that agree are followed.
-    steady = [f for f in track if f.shape == thing.shape]
-    motion = _motion(steady if len(steady) > len(track) // 2 else track, height, width)
+    motion = _motion(track, height, width)
     size = _size(thing.radius) if motion not in ("growing", "shrinking", None) else None
     position = _position(thing.x, thing.y) if motion == "still" else None
     return Seen(background=background, things=(thing,), motion=motion, size=size, position=position)

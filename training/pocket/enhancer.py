@@ -302,7 +302,7 @@ class Trainer:
     def train(self) -> None:
         """Trains until the budget is spent."""
         settings = self.settings
-        progress = self.budget.progress
+        progress = common.told_by_main(self.budget.progress, self.processes)
         if common.is_over(progress):
             return
         recipe = Recipe(

@@ -1,38 +1,62 @@
 """Judges whole jobs: the product's own path from prompt to file, on this machine.
 
-    python -m training.pocket.evaluate_jobs --jobs sdxl_image_fast=60,video_fast=20 --record FILE
+    python -m training.pocket.evaluate_jobs --jobs sdxl_image_fast=60,video_fast=20 --out runs/jobs
+    python -m training.pocket.evaluate_jobs --merge runs/*/verdicts.jsonl --record FILE
 
-Each job runs as `ourvidz generate` runs it (catalogue, enhancer, engine, media); its file is read
-back and held against the held-out prompt by `detector`. Slower than `evaluate`, which samples in
-batches on a GPU, but nothing of the product is left out.
+Each job runs as `ourvidz generate` runs it (catalogue, enhancer, engine, media), with the job
+type's own number of images; its first file is read back and held against the prompt by `detector`,
+and all files together make the metric `shows_all_every_image`. Slower than `evaluate`, which
+samples in batches, but nothing of the product is left out. `--shard I/N` takes every N-th prompt,
+so that N processes share the work; verdicts are kept one a line, and `--merge` works out the shares
+from all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from ourvidz.bench.records import BenchmarkResult, new_record, write_record
+from ourvidz.bench.records import new_record, write_record
 from ourvidz.catalog.config import catalogue_of, load_settings
 from ourvidz.catalog.resolve import resolve
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
-from ourvidz.core.errors import InvalidRequest
+from ourvidz.core.errors import InvalidRequest, OurVidzError
 from ourvidz.core.job import JobResult
 from ourvidz.core.request import GenerationRequest
 from ourvidz.worker.assemble import assemble_worker
 from ourvidz.worker.run import Worker
 from ourvidz.worker.writers import OutputNames
-from training.pocket import detector
-from training.pocket.captions import Caption
-from training.pocket.evaluate import prompts_for, wilson
-from training.pocket.world import Scene
+from training.pocket import judging, sheets, sweeps
+from training.pocket.judging import OWN, Judged, Prompt
 
-PROMPT_SEED = 1
-_SPARE = 2  # prompts drawn for each one wanted, to replace those that are refused
+PROMPT_SEED: Final = 1
+SYSTEM: Final = "ourvidz"
+_SPARE: Final = 2  # prompts drawn for each one wanted, to replace those that are refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one process does of the jobs of one type.
+
+    Attributes:
+        job_type: Of the catalogue.
+        count: Prompts of all processes together.
+        own: Whether a person wrote them (else they are held out).
+        shard: "I/N": every N-th prompt, from the I-th on.
+        deadline: Reading of `time.monotonic` after which no job begins.
+    """
+
+    job_type: str
+    count: int
+    own: bool = False
+    shard: str = "0/1"
+    deadline: float = float("inf")
 
 
 def run_job(worker: Worker, request: GenerationRequest, folder: Path) -> JobResult:
@@ -46,93 +70,124 @@ def run_job(worker: Worker, request: GenerationRequest, folder: Path) -> JobResu
             return stop.value
 
 
-def judge_result(scene: Scene, caption: Caption, result: JobResult) -> dict[str, bool]:
-    """Says which named attributes the job's first file shows."""
-    asset = result.outputs[0]
-    seen = detector.see(detector.read_frames(Path(asset.path)))
-    return detector.judge(scene, seen, named=caption.named, height=asset.height, width=asset.width)
+def prompts_of(share: Share) -> list[tuple[int, Prompt]]:
+    """Numbered prompts, more than are wanted; the number gives the seed."""
+    video = "video" in share.job_type
+    if share.own:
+        found = judging.own_prompts(share.count, video=video)
+    else:
+        found = judging.held_out_prompts(_SPARE * share.count, video=video, seed=PROMPT_SEED)
+    return sweeps.every_nth(list(enumerate(found)), share.shard)
 
 
-def judge_job_type(job_type: str, count: int) -> list[dict[str, bool]]:
-    """Runs `count` held-out prompts as jobs of one type, seed 1 onwards, and judges each.
+def judge_result(result: JobResult, prompt: Prompt, *, case: str, seed: int, out: Path) -> Judged:
+    """Says which named attributes the job's first file shows, and whether every file is right."""
+    paths = [Path(asset.path) for asset in result.outputs]
+    found = [judging.judge_path(prompt, path) for path in paths]
+    request = result.request
+    shift = f" shift {request.flow_shift:g}" if request.flow_shift is not None else ""
+    return Judged(
+        case=case,
+        system=SYSTEM,
+        prompt=prompt.text,
+        seed=seed,
+        verdict=found[0],
+        aside={"all_every_image": all(all(v.values()) for v in found)} if len(found) > 1 else {},
+        style=prompt.style,
+        notes=f"whole jobs: {request.model}, {request.num_frames}x{request.height}x"
+        f"{request.width}, {request.scheduler}{shift}, {request.num_inference_steps} steps, "
+        f"guidance {request.guidance_scale:g}, the engine's own precision, "
+        f"{len(found)} files a job, the first one judged",
+        file=paths[0].relative_to(out).as_posix(),
+    )
+
+
+def judge_job_type(share: Share, out: Path) -> Iterator[Judged]:
+    """Runs prompts as jobs of one type and judges each.
 
     Prompts of more tokens than the model reads are refused by the product, not drawn badly: they
     are left out and the next ones taken.
+
+    Args:
+        share: What to run.
+        out: Where the files go.
+
+    Yields:
+        Verdicts, as soon as each job has ended.
     """
     settings = load_settings(profile="pocket")
     catalogue = catalogue_of(settings)
     worker = assemble_worker(settings=settings, catalogue=catalogue, clock=SystemClock())
-    is_video = "video" in job_type
-    values = {"num_images": 1} if job_type.startswith("sdxl") else {}
-    verdicts: list[dict[str, bool]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = prompts_for(_SPARE * count, video=is_video, seed=PROMPT_SEED)
-        for index, (scene, caption) in enumerate(wanted):
-            if len(verdicts) == count:
-                break
+    case = share.job_type + (OWN if share.own else "")
+    wanted = len(sweeps.every_nth(range(share.count), share.shard))
+    done = 0
+    for index, prompt in prompts_of(share):
+        if done == wanted or time.monotonic() > share.deadline:
+            break
+        try:
             request = resolve(
                 catalogue=catalogue,
                 settings=settings,
-                prompt=caption.text,
+                prompt=prompt.text,
                 seed=index + 1,
-                job_type=job_type,
-                values=values,
+                job_type=share.job_type,
             )
-            try:
-                result = run_job(worker, request, Path(folder) / str(index))
-            except InvalidRequest as error:
-                print(f"left out: {error.message}", flush=True)
-                continue
-            verdicts.append(judge_result(scene, caption, result))
+            folder = out / case / str(index)
+            result = run_job(worker, request, folder)
+        except InvalidRequest as error:
+            print(f"left out: {error.message}", flush=True)
+            continue
+        except OurVidzError as error:
+            print(f"{case}, prompt {index}: failed: {error.message}", flush=True)
+            done += 1
+            lost = dict.fromkeys(sorted(prompt.named), False)
+            yield Judged(case=case, system=SYSTEM, prompt=prompt.text, seed=index + 1, verdict=lost)
+            continue
+        done += 1
+        yield judge_result(result, prompt, case=case, seed=index + 1, out=out)
     worker.engine.close()
-    return verdicts
 
 
-def results_of(job_type: str, verdicts: Sequence[dict[str, bool]]) -> list[BenchmarkResult]:
-    """Returns one share with its Wilson interval for each attribute and for all of them."""
-    judged = {"all": [all(verdict.values()) for verdict in verdicts]}
-    for name in sorted({name for verdict in verdicts for name in verdict}):
-        judged[name] = [verdict[name] for verdict in verdicts if name in verdict]
-    results: list[BenchmarkResult] = []
-    for name, hits in judged.items():
-        low, high = wilson(sum(hits), len(hits))
-        results.append(
-            BenchmarkResult(
-                case=job_type,
-                system="ourvidz",
-                fidelity="exact",
-                metric=f"shows_{name}",
-                value=round(sum(hits) / len(hits), 4),
-                unit="share",
-                n=len(hits),
-                low=round(low, 4),
-                high=round(high, 4),
-                notes=f"whole jobs at the job type's defaults, held-out prompts of seed "
-                f"{PROMPT_SEED}; low and high are the 95 % Wilson interval",
-            )
+def run_all(options: argparse.Namespace) -> list[Path]:
+    """Runs the jobs that were asked for, and returns the file of their verdicts."""
+    out: Path = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    verdicts = out / judging.VERDICTS_FILE
+    verdicts.unlink(missing_ok=True)
+    judging.write_environment(out)
+    deadline = time.monotonic() + options.budget_seconds
+    for item in options.jobs.split(","):
+        name, _, count = item.partition("=")
+        share = Share(
+            job_type=name.removesuffix(OWN),
+            count=int(count),
+            own=options.prompts == "own" or name.endswith(OWN),
+            shard=options.shard,
+            deadline=deadline,
         )
-    return results
-
-
-def _percent(result: BenchmarkResult) -> str:
-    low, high = (100 * (bound or 0.0) for bound in (result.low, result.high))
-    return f"{result.metric.removeprefix('shows_')} {100 * result.value:.0f} [{low:.0f}-{high:.0f}]"
+        for line in judge_job_type(share, out):
+            judging.append(verdicts, [line])
+    if verdicts.exists():
+        sheets.draw_all([out], out)
+    return [verdicts] if verdicts.exists() else []
 
 
 def main() -> None:
     """Runs what was asked for, prints a line a job type and writes the record."""
     parser = argparse.ArgumentParser(description="Judge whole jobs on the pocket models.")
-    parser.add_argument("--jobs", required=True, help="job_type=count, separated by commas")
+    parser.add_argument("--jobs", help="job_type[.own]=count, separated by commas")
+    parser.add_argument("--out", type=Path, default=Path("runs/jobs"), help="files and verdicts")
+    parser.add_argument("--prompts", choices=("held-out", "own"), default="held-out")
+    parser.add_argument("--shard", default="0/1", help="I/N: every N-th prompt, from the I-th on")
+    parser.add_argument("--budget-seconds", type=float, default=1e9, help="begin no job later")
+    parser.add_argument("--merge", type=Path, nargs="+", help="verdicts of shards; runs nothing")
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
-    results: list[BenchmarkResult] = []
-    for item in options.jobs.split(","):
-        job_type, _, count = item.partition("=")
-        found = results_of(job_type, judge_job_type(job_type, int(count)))
-        shown = "  ".join(_percent(result) for result in found)
-        print(f"{job_type} (n={count}): {shown}", flush=True)
-        results += found
-    if options.record:
+    if not options.jobs and not options.merge:
+        parser.error("either --jobs or --merge is needed")
+    results = judging.results_of(judging.read(options.merge or run_all(options)))
+    print(judging.table(results), flush=True)
+    if options.record and results:
         write_record(options.record, new_record("pocket-jobs", results, now=datetime.now(UTC)))
 
 

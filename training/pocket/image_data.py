@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from training.pocket import captions, enhancer_data
-from training.pocket.world import Scene, place, sample_scene
+from training.pocket.world import PAIR_SHARE, Scene, place, sample_scene
 
 BOS: Final = "<|startoftext|>"
 EOS: Final = "<|endoftext|>"
@@ -99,10 +99,14 @@ class Recipe:
     Attributes:
         tokenizer: Folder of the first tokenizer.
         rows: Scenes in a chunk.
+        pair_share: Share of scenes with two objects, 0..1.
+        captions: Of each scene.
     """
 
     tokenizer: Path
     rows: int
+    pair_share: float = PAIR_SHARE
+    captions: int = 1
 
 
 _TOKENIZERS: dict[Path, Tokenizer] = {}  # one a worker process; loading takes longer than a chunk
@@ -122,15 +126,19 @@ def make_rows(recipe: Recipe, seed: int) -> dict[str, np.ndarray]:
     """Draws scenes and captions of the training split.
 
     Returns:
-        `Placement`'s fields (float16 where they are float32 there) and tokens int16 [rows, 77].
+        `Placement`'s fields (float16 where they are float32 there) and tokens int16
+        [rows, captions, 77].
     """
     rng = random.Random(seed)
-    scenes = [sample_scene(rng, video=False) for _ in range(recipe.rows)]
+    scenes = [
+        sample_scene(rng, video=False, pair_share=recipe.pair_share) for _ in range(recipe.rows)
+    ]
     placed = place(scenes, rng)
     rows = {name: getattr(placed, name).numpy() for name in FIELDS}
     rows = {n: v.astype(np.float16) if v.dtype == np.float32 else v for n, v in rows.items()}
-    texts = [caption_text(scene, rng) for scene in scenes]
-    return rows | {"tokens": token_rows(recipe.tokenizer, texts)}
+    texts = [caption_text(scene, rng) for scene in scenes for _ in range(recipe.captions)]
+    tokens = token_rows(recipe.tokenizer, texts)
+    return rows | {"tokens": tokens.reshape(recipe.rows, recipe.captions, TEXT_LENGTH)}
 
 
 def unconditional_text(rng: random.Random) -> str:

@@ -295,7 +295,8 @@ class Trainer:
         if compiled:
             measure = torch.compile(loss_of, dynamic=False)
         eager = loss_of  # single frames: compiling costs more than it saves on so short a stage
-        progress, logged = min(self.budget.progress, 1.0), (0.0, 0)
+        progress = common.told_by_main(min(self.budget.progress, 1.0), self.processes)
+        logged = (0.0, 0)
         while not common.is_over(progress):
             rate = schedule_rate(settings, self.step, progress)
             for group in self.optimizer.param_groups:
@@ -353,6 +354,7 @@ class Trainer:
             "settings": asdict(self.settings),
             "steps": self.step,
             "seconds": self.budget.all_s,
+            "processes": self.processes.world_size,
             "environment": common.environment(),
             "parameters": common.parameter_count([self.vae]),
             "latents_mean": mean,
@@ -361,6 +363,12 @@ class Trainer:
         }
         (self.out / "record.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
         return result
+
+
+def smoke_settings() -> Settings:
+    """Tiny sizes, to try every line on a CPU."""
+    tiny = Shape(num_frames=5, height=32, width=32, batch=2)
+    return Settings(base_dim=8, dim_mult=(1, 1, 2, 2), stages=((0.0, tiny),), scenes=64)
 
 
 def schedule_rate(settings: Settings, step: int, progress: float) -> float:
@@ -380,10 +388,7 @@ def main() -> None:
     )
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to try the code")
     options = parser.parse_args()
-    settings = Settings()
-    if options.smoke:
-        tiny = Shape(num_frames=5, height=32, width=32, batch=2)
-        settings = Settings(base_dim=8, dim_mult=(1, 1, 2, 2), stages=((0.0, tiny),), scenes=64)
+    settings = smoke_settings() if options.smoke else Settings()
     if options.last_stage:
         settings = replace(settings, stages=((0.0, settings.stages[-1][1]),))
     budget = common.Budget(

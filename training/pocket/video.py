@@ -1,13 +1,13 @@
 """Trains the transformer and the text encoder of pocket-video together, from scratch.
 
-    python -m training.pocket.video --vae runs/vae/export --out runs/video --max-seconds 540
-    torchrun --nproc-per-node 4 -m training.pocket.video --vae runs/vae/export --out runs/video
+    python -m training.pocket.video --out runs/video --max-seconds 540 --total-seconds 1600
+    torchrun --nproc-per-node 4 -m training.pocket.video --out runs/video --vae FOLDER
 
-The VAE's folder comes from `training.pocket.vae`. Called again with the same folder, it goes on
+The VAE comes first and gets a share of the time, in the folder's `vae/`; `--vae` takes an exported
+one instead. Called again with the same folder, it goes on
 where it stopped, until `--total-seconds` of training are spent. The folder then holds
 `checkpoint.pt`, `curves.jsonl`, `record.json` and `export/`, the library's pipeline layout with
-average weights in half precision. `export-before/` is the export from just before guidance
-calibration began (see `Settings.calibration`).
+average weights in half precision.
 """
 
 from __future__ import annotations
@@ -19,140 +19,20 @@ import random
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
-from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-from diffusers.pipelines.wan.pipeline_wan import WanPipeline
-from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import PreTrainedTokenizerFast
 
 from training.pocket import bank, common, tokenizer, wan_vae
-from training.pocket.captions import DEFAULT_NEGATIVE_PROMPT
+from training.pocket import vae as vae_training
+from training.pocket.video_nets import Bucket, Model, Settings, build, export
 from training.pocket.world import draw
 
-_SAVE_EVERY_S = 120.0  # so that a lost machine loses two minutes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bucket:
-    """Scenes of one size: how many are kept as latents, and how often a batch of them comes."""
-
-    num_frames: int
-    height: int
-    width: int
-    count: int
-    batch: int
-    share: float
-
-
-# Native clips most of the time; shorter and smaller ones as the presets ask for them; single
-# frames a third of the steps, as four of the job types make images.
-_BUCKETS = (
-    Bucket(num_frames=33, height=160, width=96, count=12_000, batch=144, share=0.46),
-    Bucket(num_frames=25, height=160, width=96, count=1_500, batch=192, share=0.05),
-    Bucket(num_frames=17, height=160, width=96, count=1_500, batch=256, share=0.05),
-    Bucket(num_frames=33, height=128, width=80, count=2_500, batch=224, share=0.08),
-    Bucket(num_frames=25, height=128, width=80, count=1_000, batch=256, share=0.03),
-    Bucket(num_frames=17, height=128, width=80, count=1_000, batch=320, share=0.03),
-    Bucket(num_frames=1, height=160, width=96, count=24_000, batch=512, share=0.22),
-    Bucket(num_frames=1, height=128, width=80, count=8_000, batch=512, share=0.08),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """All that the result depends on.
-
-    Attributes:
-        null_share: Share of rows trained without a caption (guidance needs that prediction).
-        calibration: From `calibrate_from` on, the loss is taken on the guided prediction
-            `u + k (c - u)` (u unconditional, c conditional) with k rising from 1 to this value,
-            so that guidance k gives the plain conditional velocity. Ordinary guidance of 6.5 is
-            then a mild 6.5 / k, and colours and shapes do not overshoot. 1 switches it off.
-        calibrate_from: Share of training time at which it begins; k rises for a tenth more.
-        time_shift: Noise levels are uniform, then shifted as flow schedulers do.
-    """
-
-    heads: int = 4
-    head_dim: int = 48
-    layers: int = 6
-    ffn_dim: int = 576
-    freq_dim: int = 128
-    text_dim: int = 128
-    text_layers: int = 4
-    text_heads: int = 4
-    text_ffn_dim: int = 256
-    buckets: tuple[Bucket, ...] = _BUCKETS
-    captions: int = 6
-    learning_rate: float = 1.2e-3
-    weight_decay: float = 0.01
-    clip_gradient: float = 1.0
-    ema: float = 0.999
-    null_share: float = 0.12
-    calibration: float = 3.0
-    calibrate_from: float = 0.6
-    time_shift: float = 3.0
-    seed: int = 11
-
-
-def build(
-    settings: Settings, *, latent_channels: int
-) -> tuple[WanTransformer3DModel, UMT5EncoderModel]:
-    """The untrained modules, of the library's classes."""
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=settings.heads,
-        attention_head_dim=settings.head_dim,
-        in_channels=latent_channels,
-        out_channels=latent_channels,
-        text_dim=settings.text_dim,
-        freq_dim=settings.freq_dim,
-        ffn_dim=settings.ffn_dim,
-        num_layers=settings.layers,
-        rope_max_seq_len=256,
-    )
-    for module in transformer.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    nn.init.normal_(transformer.condition_embedder.time_proj.weight, std=0.02)
-    nn.init.zeros_(transformer.proj_out.weight)
-    config = UMT5Config(
-        vocab_size=tokenizer.VOCAB_SIZE,
-        d_model=settings.text_dim,
-        d_kv=settings.text_dim // settings.text_heads,
-        d_ff=settings.text_ffn_dim,
-        num_layers=settings.text_layers,
-        num_heads=settings.text_heads,
-        dropout_rate=0.0,
-        tie_word_embeddings=True,  # pyright: ignore[reportCallIssue]  # it goes through `**kwargs`
-    )
-    return transformer, UMT5EncoderModel(config)
-
-
-class Model(nn.Module):
-    """Text encoder and transformer as one module: token ids in, velocity out."""
-
-    def __init__(self, transformer: WanTransformer3DModel, text_encoder: UMT5EncoderModel) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.text_encoder = text_encoder
-        # The residual stream in float32, also where autocast would make it bfloat16.
-        transformer.patch_embedding.register_forward_hook(_to_float)
-
-    def forward(self, noisy: Tensor, sigma: Tensor, tokens: Tensor) -> Tensor:
-        """Predicts velocities [B, z, f, h, w] at noise levels `sigma` [B] for `tokens` [B, L]."""
-        mask = (tokens > 0).long()
-        text = self.text_encoder(tokens, mask).last_hidden_state * mask[..., None]
-        return self.transformer(noisy, sigma * 1000, text, return_dict=False)[0].float()
-
-
-def _to_float(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-    return output.float()
+_SAVE_EVERY_S: Final = 120.0  # so that a lost machine loses two minutes
+_VAE_SHARE: Final = 0.3  # of the training time, where the VAE is trained, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,86 +81,20 @@ def sample_sigmas(count: int, shift: float, device: torch.device) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def loss_of(
-    model: nn.Module,
-    clean: Tensor,
-    tokens: Tensor,
-    null_tokens: Tensor,
-    *,
-    is_null: Tensor,
-    shift: float,
-    k: float,
-) -> Tensor:
-    """Flow-matching loss of one batch, on the guided prediction where k > 1.
+def loss_of(model: nn.Module, clean: Tensor, tokens: Tensor, *, shift: float) -> Tensor:
+    """Flow-matching loss of one batch: mean squared error of the velocity.
 
     Args:
         model: `Model`.
         clean: Normalised latents [B, z, f, h, w].
-        tokens: [B, L]; rows marked in `is_null` hold an unconditional text.
-        null_tokens: [B, L], an unconditional text for every row.
-        is_null: bool [B].
+        tokens: [B, L].
         shift: Of the noise levels.
-        k: Guidance at which the guided prediction shall be right.
     """
     sigma = sample_sigmas(clean.shape[0], shift, clean.device)
     at = sigma.view(-1, 1, 1, 1, 1)
     noise = torch.randn_like(clean)
-    noisy = (1 - at) * clean + at * noise
-    predicted = model(noisy, sigma, tokens)
-    target = noise - clean
-    if k <= 1:
-        return (predicted - target).square().mean()
-    with torch.no_grad():
-        without = model(noisy, sigma, null_tokens)
-    row = is_null.view(-1, 1, 1, 1, 1)
-    guided = torch.where(row, predicted, without + k * (predicted - without))
-    # Guidance multiplies the conditional gradient by k; the weight takes that back.
-    weight = torch.where(row, 1.0, 1.0 / k)
-    return ((guided - target).square() * weight).mean()
-
-
-def export(
-    folder: Path,
-    *,
-    transformer: WanTransformer3DModel,
-    text_encoder: UMT5EncoderModel,
-    tokens: PreTrainedTokenizerFast,
-    vae_folder: Path,
-) -> None:
-    """Writes the pipeline's layout in half precision, loadable by `WanPipeline`."""
-    half_transformer = common.twin(transformer)
-    for parameter in half_transformer.parameters():
-        parameter.data = parameter.data.half()
-    half_text = UMT5EncoderModel(text_encoder.config)
-    half_text.load_state_dict(text_encoder.state_dict())
-    kind: Any = WanPipeline  # declares one scheduler and `AutoTokenizer`, and takes any
-    pipeline = kind(
-        tokenizer=tokens,
-        text_encoder=half_text.half(),
-        vae=AutoencoderKLWan.from_pretrained(vae_folder, torch_dtype=torch.float16),
-        scheduler=UniPCMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
-        ),
-        transformer=half_transformer,
-    )
-    pipeline.save_pretrained(folder)
-    _forget_origin(folder / "vae" / "config.json")
-    facts = {
-        "max_sequence_length": tokenizer.MAX_SEQUENCE_LENGTH,
-        "height": 160,
-        "width": 96,
-        "num_frames": 33,
-        "fps": 16,
-        "default_negative_prompt": DEFAULT_NEGATIVE_PROMPT,
-    }
-    (folder / "ourvidz.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def _forget_origin(config: Path) -> None:
-    """Drops the folder that the library notes down: a path of the machine that trained."""
-    values = json.loads(config.read_text(encoding="utf-8"))
-    values.pop("_name_or_path", None)
-    config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    predicted = model((1 - at) * clean + at * noise, sigma, tokens)
+    return (predicted - (noise - clean)).square().mean()
 
 
 class Trainer:
@@ -324,6 +138,7 @@ class Trainer:
             lr=settings.learning_rate,
             betas=(0.9, 0.98),
             weight_decay=settings.weight_decay,
+            fused=self.processes.device.type == "cuda",
         )
         self.average = common.Average(self.model, settings.ema)
         self.curves = common.Curves(out / "curves.jsonl")
@@ -376,6 +191,7 @@ class Trainer:
             seed=self.settings.seed + 100 * self.processes.rank + 7 * self.step,
             tokenizer_file=tokenizer_file,
             pool=pool,
+            pair_share=self.settings.pair_share,
         )
         latents = [
             encode_bucket(self.vae, scenes, bucket, self.processes.device)
@@ -384,21 +200,14 @@ class Trainer:
         self.phases["bank_s"] = self.budget.elapsed_s - begin
         return latents
 
-    def _guidance(self, progress: float) -> float:
-        begin, full = self.settings.calibrate_from, self.settings.calibration
-        return 1.0 + (full - 1.0) * min(max((progress - begin) / 0.1, 0.0), 1.0)
-
-    def _batch(
-        self, latents: Latents, size: int, null: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _batch(self, latents: Latents, size: int, null: Tensor) -> tuple[Tensor, Tensor]:
         device = self.processes.device
         row = torch.randint(len(latents.values), (size,), device=device)
         which = torch.randint(latents.tokens.shape[1], (size,), device=device)
-        nothing = null[torch.randint(len(null), (size,), device=device)].long()
+        nothing = null[torch.randint(len(null), (size,), device=device)]
         is_null = torch.rand(size, device=device) < self.settings.null_share
-        tokens = torch.where(is_null[:, None], nothing, latents.tokens[row, which].long())
-        other = null[torch.randint(len(null), (size,), device=device)].long()
-        return latents.values[row].float(), tokens, other, is_null
+        tokens = torch.where(is_null[:, None], nothing, latents.tokens[row, which])
+        return latents.values[row].float(), tokens.long()
 
     def train(self, *, compiled: bool, pool: Pool | None) -> None:
         """Trains until the budget is spent."""
@@ -413,14 +222,15 @@ class Trainer:
         if compiled:
             # One graph a batch shape and gradient mode, shared by all blocks.
             torch._dynamo.config.recompile_limit = 64
-            for block in self.model.transformer.blocks:
+            torch._dynamo.config.suppress_errors = True  # a block that won't compile runs as is
+            for block in (*self.model.transformer.blocks, *self.model.text_encoder.encoder.block):
                 block.compile()
         choose = random.Random(settings.seed + self.step)  # the same buckets on every process
         shares = [b.share for b in settings.buckets]
+        early = [b.early for b in settings.buckets]
+        told: Tensor | None = None
         torch.manual_seed(settings.seed + 977 * self.processes.rank + self.step)
-        progress = min(self.budget.progress, 1.0)
-        before = (self.out / "export-before").exists() or not settings.calibration > 1
-        before = before or settings.calibrate_from < 0
+        progress = common.told_by_main(min(self.budget.progress, 1.0), self.processes)
         losses: dict[int, list[Tensor]] = {}
         logged = (self.budget.all_s, self.step)
         saved_s = self.budget.elapsed_s
@@ -428,27 +238,24 @@ class Trainer:
             rate = settings.learning_rate * common.schedule(self.step, progress, warmup=200)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            k = self._guidance(progress)
-            if k > 1 and not before:
-                before = True
-                self.export("export-before")
-            at = choose.choices(range(len(shares)), shares)[0]
-            clean, tokens, other, is_null = self._batch(held[at], settings.buckets[at].batch, null)
+            likely = early if progress < settings.early_until else shares
+            at = choose.choices(range(len(shares)), likely)[0]
+            clean, tokens = self._batch(held[at], settings.buckets[at].batch, null)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                loss = loss_of(
-                    self.model,
-                    clean,
-                    tokens,
-                    other,
-                    is_null=is_null,
-                    shift=settings.time_shift,
-                    k=k,
-                )
+                loss = loss_of(self.model, clean, tokens, shift=settings.time_shift)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            progress = common.average_gradients(
-                self.parameters, self.processes, self.budget.progress
+            # What rank 0 told in the step before: reading this step's would wait for it.
+            before_told, told = (
+                told,
+                common.average_gradients_ahead(
+                    self.parameters, self.processes, self.budget.progress
+                ),
             )
+            if told is None:
+                progress = self.budget.progress
+            elif before_told is not None:
+                progress = float(before_told)
             nn.utils.clip_grad_norm_(self.parameters, settings.clip_gradient)
             self.optimizer.step()
             self.average.update()
@@ -460,7 +267,7 @@ class Trainer:
                     f"loss_{f}f": float(torch.stack(v).mean()) for f, v in sorted(losses.items())
                 }
                 pace = (now - logged[0]) / (self.step - logged[1])
-                self.curves.add(step=self.step, elapsed_s=now, step_s=pace, k=k, lr=rate, **mean)
+                self.curves.add(step=self.step, elapsed_s=now, step_s=pace, lr=rate, **mean)
                 logged, losses = (now, self.step), {}
             if self.budget.elapsed_s > saved_s + _SAVE_EVERY_S:
                 saved_s = self.budget.elapsed_s
@@ -491,23 +298,14 @@ class Trainer:
 
 
 def refining_settings(settings: Settings) -> Settings:
-    """For `--init`: calibrated from the first step, a lower rate, and single frames mostly.
-
-    Single frames need it: they show two objects, whose relation is learned last.
-    """
-    buckets = tuple(
-        replace(b, count=b.count // 2, share=b.share * 0.5)
-        if b.num_frames > 1
-        else replace(b, count=b.count * 2, share=b.share * 2)
-        for b in settings.buckets
-    )
-    return replace(settings, buckets=buckets, learning_rate=8e-4, calibrate_from=-1.0)
+    """For `--init`: half the rate, and clips as often as at the end of training."""
+    return replace(settings, learning_rate=settings.learning_rate / 2, early_until=0.0)
 
 
 def smoke_settings() -> Settings:
     """Tiny sizes, to try every line on a CPU."""
-    tiny = Bucket(num_frames=5, height=32, width=32, count=8, batch=4, share=0.5)
-    frame = Bucket(num_frames=1, height=32, width=32, count=8, batch=4, share=0.5)
+    tiny = Bucket(num_frames=5, height=32, width=32, count=8, batch=4, early=0.3, share=0.5)
+    frame = Bucket(num_frames=1, height=32, width=32, count=8, batch=4, early=0.7, share=0.5)
     return Settings(
         heads=2,
         head_dim=24,
@@ -522,31 +320,60 @@ def smoke_settings() -> Settings:
     )
 
 
+def trained_vae(out: Path, budget: common.Budget, *, smoke: bool, compiled: bool) -> Path | None:
+    """Trains the VAE as far as the call's time goes.
+
+    Args:
+        out: Its folder.
+        budget: Of the VAE.
+        smoke: Tiny sizes.
+        compiled: Whether to compile.
+
+    Returns:
+        The exported folder, or None if another call has to go on.
+    """
+    settings = vae_training.smoke_settings() if smoke else vae_training.Settings()
+    trainer = vae_training.Trainer(out, settings, budget)
+    if trainer.budget.spent_s < budget.total_s:
+        trainer.train(compiled=compiled)
+        trainer.finish(batches=2 if smoke else 16)
+    is_done = common.told_by_main(float(budget.all_s >= budget.total_s), trainer.processes)
+    return out / "export" if is_done else None
+
+
 def main() -> None:
     """Runs one call of training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--vae", type=Path, required=True, help="export folder of the VAE")
+    parser.add_argument("--vae", type=Path, help="exported VAE to use; trained first if absent")
     parser.add_argument("--max-seconds", type=float, default=540, help="limit of this call")
     parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
     parser.add_argument("--init", type=Path, help="refine an export's weights")
     parser.add_argument("--workers", type=int, help="CPU processes that write captions")
     parser.add_argument("--no-compile", action="store_true", help="run the modules as they are")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, to try the code")
-    parser.add_argument("--calibration", type=float, help="overrides Settings.calibration")
     options = parser.parse_args()
     settings = smoke_settings() if options.smoke else Settings()
-    if options.calibration is not None:
-        settings = replace(settings, calibration=options.calibration)
     if options.init is not None:
         settings = refining_settings(settings)
-    budget = common.Budget(
-        call_s=options.max_seconds, total_s=options.total_seconds or options.max_seconds
-    )
     cores = (os.cpu_count() or 1) // int(os.environ.get("WORLD_SIZE", "1"))
-    workers = options.workers if options.workers is not None else max(1, min(12, cores - 2))
+    workers = options.workers if options.workers is not None else max(1, min(20, cores - 2))
     pool = bank.start_workers(workers)
-    trainer = Trainer(options.out, options.vae, settings, budget, init=options.init)
+    total_s = options.total_seconds or options.max_seconds
+    call = common.Budget(call_s=options.max_seconds, total_s=total_s)
+    vae_folder = options.vae
+    if vae_folder is None:
+        vae_folder = trained_vae(
+            options.out / "vae",
+            common.Budget(call_s=options.max_seconds, total_s=total_s * _VAE_SHARE),
+            smoke=options.smoke,
+            compiled=not options.no_compile,
+        )
+        total_s *= 1 - _VAE_SHARE
+    if vae_folder is None:
+        return
+    budget = common.Budget(call_s=options.max_seconds - call.elapsed_s, total_s=total_s)
+    trainer = Trainer(options.out, vae_folder, settings, budget, init=options.init)
     trainer.train(compiled=not options.no_compile, pool=pool)
     trainer.finish()
     if trainer.processes.is_main:

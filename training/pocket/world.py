@@ -69,6 +69,15 @@ EXTENT_X: Final[dict[str, float]] = {
     "star": _STAR_R * math.cos(math.pi / 10),
     "diamond": _DIAMOND_HALF_W,
 }
+# How far each shape reaches above and below its centre, in radii.
+_EXTENT_Y: Final[dict[str, tuple[float, float]]] = {
+    "circle": (1.0, 1.0),
+    "square": (_SQUARE_HALF, _SQUARE_HALF),
+    "triangle": (_TRIANGLE_R, _TRIANGLE_R / 2),
+    "star": (_STAR_R, _STAR_R * math.cos(math.pi / 5)),
+    "diamond": (_DIAMOND_HALF_H, _DIAMOND_HALF_H),
+}
+PAIR_GAP: Final = 0.06  # at least this much background between two objects, of the shorter side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +159,7 @@ def is_held_out(scene: Scene) -> bool:
     return int.from_bytes(digest[:4], "big") < HELD_OUT_SHARE * 2**32
 
 
-def _any_scene(rng: random.Random, *, video: bool) -> Scene:
+def _any_scene(rng: random.Random, *, video: bool, pair_share: float) -> Scene:
     background = rng.choice(tuple(BACKGROUNDS))
     shape, colour = rng.choice(SHAPES), rng.choice(tuple(COLOURS))
     size: str | None = rng.choice(tuple(SIZES))
@@ -161,7 +170,7 @@ def _any_scene(rng: random.Random, *, video: bool) -> Scene:
         position = rng.choice(POSITIONS) if motion == "still" else None
         thing = Thing(shape=shape, colour=colour, size=size)
         return Scene(things=(thing,), background=background, motion=motion, position=position)
-    if rng.random() >= PAIR_SHARE:
+    if rng.random() >= pair_share:
         thing = Thing(shape=shape, colour=colour, size=size)
         return Scene(things=(thing,), background=background, position=rng.choice(POSITIONS))
     other = rng.choice([c for c in COLOURS if c != colour])
@@ -169,16 +178,19 @@ def _any_scene(rng: random.Random, *, video: bool) -> Scene:
     return Scene(things=pair, background=background, relation=rng.choice(RELATIONS))
 
 
-def sample_scene(rng: random.Random, *, video: bool, held_out: bool = False) -> Scene:
+def sample_scene(
+    rng: random.Random, *, video: bool, held_out: bool = False, pair_share: float = PAIR_SHARE
+) -> Scene:
     """Draws a random scene of one split.
 
     Args:
         rng: Source of randomness.
         video: Whether to draw a clip's scene (else a single frame's).
         held_out: Whether to draw from the combinations kept for evaluation.
+        pair_share: Share of single frames that show two objects, 0..1.
     """
     while True:
-        scene = _any_scene(rng, video=video)
+        scene = _any_scene(rng, video=video, pair_share=pair_share)
         if is_held_out(scene) == held_out:
             return scene
 
@@ -226,14 +238,31 @@ def _one(scene: Scene, rng: random.Random) -> tuple[tuple[float, ...], tuple[flo
 def _two(scene: Scene, rng: random.Random) -> list[tuple[tuple[float, ...], tuple[float, float]]]:
     shift = rng.uniform(0.235, 0.255)
     across = 0.5 + rng.uniform(-0.05, 0.05)
-    placed = []
+    spots, radii = [], []
     for side in (-1, 1):
-        radius = rng.uniform(*PAIR_RADIUS)
+        radii.append(rng.uniform(*PAIR_RADIUS))
         x, y = across, 0.5 + side * shift
         if scene.relation == "left of":
             x, y = 0.5 + side * shift, 0.5 + rng.uniform(-0.04, 0.04)
-        placed.append(((x, y, x, y), (radius, radius)))
-    return placed
+        spots.append((x, y, x, y))
+    fit = _apart(scene, radii, 2 * shift)
+    return [(spot, (r * fit, r * fit)) for spot, r in zip(spots, radii, strict=True)]
+
+
+def _apart(scene: Scene, radii: list[float], distance: float) -> float:
+    """Factor (at most 1) of both radii that leaves a gap between the two objects.
+
+    Args:
+        scene: With two things.
+        radii: Of both.
+        distance: Between their centres; taken as a fraction of the shorter side, which is the
+            closest case of all frame shapes.
+    """
+    first, second = (t.shape for t in scene.things)
+    reach = EXTENT_X[first] * radii[0], EXTENT_X[second] * radii[1]
+    if scene.relation == "above":
+        reach = _EXTENT_Y[first][1] * radii[0], _EXTENT_Y[second][0] * radii[1]
+    return min(1.0, (distance - PAIR_GAP) / sum(reach))
 
 
 def place(scenes: Sequence[Scene], rng: random.Random, *, objects: int = 2) -> Placement:

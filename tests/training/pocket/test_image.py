@@ -10,12 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from transformers import CLIPTokenizer
 
-from training.pocket import captions, common, enhancer_data, image, image_data
+from training.pocket import (
+    captions,
+    common,
+    enhancer_data,
+    image,
+    image_data,
+    image_nets,
+    image_noise,
+    image_settings,
+    image_sheets,
+)
 from training.pocket.world import sample_scene
 
-SMALL = replace(image.TINY, vocabulary=1024)
+SMALL = replace(image_settings.TINY, vocabulary=1024)
 
 
 class Ticks(common.Budget):
@@ -42,8 +53,8 @@ def folder(tokenizers, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def models(tokenizers) -> image.Models:
-    return image.Models(SMALL, tokenizers, torch.device("cpu"))
+def models(tokenizers) -> image_nets.Models:
+    return image_nets.Models(SMALL, tokenizers, torch.device("cpu"))
 
 
 def test_any_text_has_tokens_and_comes_back(tokenizers) -> None:
@@ -79,7 +90,7 @@ def test_training_rows_repeat_for_a_seed(folder) -> None:
     recipe = image_data.Recipe(tokenizer=folder, rows=8)
     one, two = image_data.make_rows(recipe, 3), image_data.make_rows(recipe, 3)
     assert all(np.array_equal(one[name], two[name]) for name in one)
-    assert one["tokens"].shape == (8, 77)
+    assert one["tokens"].shape == (8, 1, 77)
     assert one["centre"].shape == (8, 2, 2, 2)
 
 
@@ -106,11 +117,11 @@ def test_a_bank_keeps_the_newest_rows() -> None:
 
 
 def test_text_is_encoded_as_the_librarys_pipeline_does(models, tmp_path) -> None:
-    image.export(models, tmp_path)
-    pipeline = image.load_pipeline(tmp_path, torch.device("cpu"))
+    image_nets.export(models, tmp_path)
+    pipeline = image_nets.load_pipeline(tmp_path, torch.device("cpu"))
     text = "a red circle on a black background"
     embeds, _, pooled, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False)
-    live = image.Models(SMALL, models.tokenizers, torch.device("cpu"))
+    live = image_nets.Models(SMALL, models.tokenizers, torch.device("cpu"))
     live.text[0], live.text[1] = pipeline.text_encoder, pipeline.text_encoder_2
     tokens = models.tokenizers[0](text, padding="max_length", max_length=77).input_ids
     ours, our_pooled = live.encode_text(torch.tensor([tokens]))
@@ -121,24 +132,24 @@ def test_text_is_encoded_as_the_librarys_pipeline_does(models, tmp_path) -> None
 @torch.no_grad()
 def test_standardised_latents_decode_to_the_same_picture(models) -> None:
     pixels = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    before, log_variance = image.encode_pixels(models.vae, pixels)
+    before, log_variance = image_nets.encode_pixels(models.vae, pixels)
     picture = models.vae.decode(before).sample
     mean, std = before.mean((0, 2, 3)), before.std((0, 2, 3))
-    image.standardise(models.vae, mean, std)
-    after, new_log_variance = image.encode_pixels(models.vae, pixels)
-    scaled = after * image.SCALING_FACTOR
+    image_nets.standardise(models.vae, mean, std)
+    after, new_log_variance = image_nets.encode_pixels(models.vae, pixels)
+    scaled = after * image_nets.SCALING_FACTOR
     torch.testing.assert_close(scaled.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(scaled.std((0, 2, 3)), torch.ones(4), atol=1e-3, rtol=0)
     torch.testing.assert_close(models.vae.decode(after).sample, picture, atol=1e-3, rtol=1e-3)
     relative = (0.5 * new_log_variance).exp() / (0.5 * log_variance).exp()
-    wanted = 1 / (image.SCALING_FACTOR * std)[:, None, None].expand_as(relative[0])
+    wanted = 1 / (image_nets.SCALING_FACTOR * std)[:, None, None].expand_as(relative[0])
     torch.testing.assert_close(relative[0], wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_sampler_with_the_true_answer_walks_the_path_trained_on() -> None:
     """Steps the library's sampler with the target of `noised` at every level: it must arrive."""
     latents = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(1))
-    sampler = image.scheduler()
+    sampler = image_nets.scheduler()
     sampler.set_timesteps(15)
     noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(2))
     sample = noise * sampler.init_noise_sigma
@@ -154,8 +165,8 @@ def test_a_sampler_with_the_true_answer_walks_the_path_trained_on() -> None:
 
 def test_noised_rows_point_at_the_true_latents() -> None:
     latents = torch.randn(64, 4, 4, 4, generator=torch.Generator().manual_seed(1))
-    levels = image.noise_levels()
-    mixed = image.noised(latents, levels, SMALL, torch.Generator().manual_seed(0))
+    levels = image_noise.noise_levels()
+    mixed = image_noise.noised(latents, levels, SMALL, torch.Generator().manual_seed(0))
     level = levels[mixed.timesteps][:, None, None, None]
     sample = mixed.sample * (level.square() + 1).sqrt()
     torch.testing.assert_close(sample - level * mixed.target, latents, atol=1e-3, rtol=1e-3)
@@ -177,13 +188,34 @@ def test_a_tiny_run_resumes_and_exports_what_the_library_loads(tmp_path) -> None
     facts = json.loads((tmp_path / "export" / "ourvidz.json").read_text(encoding="utf-8"))
     assert (facts["height"], facts["max_sequence_length"]) == (32, 77)
     assert facts["default_negative_prompt"] == captions.DEFAULT_NEGATIVE_PROMPT
-    pipeline = image.load_pipeline(tmp_path / "export", torch.device("cpu"))
+    pipeline = image_nets.load_pipeline(tmp_path / "export", torch.device("cpu"))
     assert pipeline.config["force_zeros_for_empty_prompt"]
     assert pipeline.scheduler.config["timestep_spacing"] == "leading"
-    one = image.generate(pipeline, ["a red circle"], steps=2, negative=None, seed=4)
-    two = image.generate(pipeline, ["a red circle"], steps=2, negative=None, seed=4)
+    one = image_sheets.generate(pipeline, ["a red circle"], steps=2, negative=None, seed=4)
+    two = image_sheets.generate(pipeline, ["a red circle"], steps=2, negative=None, seed=4)
     assert one.shape == (1, 32, 32, 3)
     assert np.array_equal(one, two)
     assert (tmp_path / "sheet.png").exists()
     lines = (tmp_path / "curves.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[-1])["psnr_db"] > 0
+
+
+def test_a_given_vae_is_used_as_it_is_and_costs_no_time(tmp_path, models) -> None:
+    image_nets.export(models, tmp_path / "given")
+    given = AutoencoderKL.from_pretrained(tmp_path / "given" / "vae", torch_dtype=torch.float32)
+    out = tmp_path / "run"
+    first = image.Trainer(
+        out, SMALL, Ticks(call_s=12, total_s=40), compiled=False, vae=tmp_path / "given"
+    )
+    first.train()
+    first.save()
+    assert first.vae_steps == 0 < first.steps
+    kept = first.models.vae.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in given.state_dict().items())
+    # Whoever goes on need not say it again: the whole time is still the UNet's.
+    second = image.Trainer(out, SMALL, Ticks(call_s=80, total_s=40), compiled=False)
+    assert second.vae_done
+    assert second.settings.vae_share == 0
+    second.train()
+    assert second.steps > first.steps
+    assert second.vae_steps == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.pocket.detector import components
 from training.pocket.world import (
     BACKGROUNDS,
     COLOURS,
@@ -87,3 +89,18 @@ def test_splits_do_not_share_combinations() -> None:
 
     assert kept.isdisjoint(trained)
     assert is_held_out(sample_scene(rng, video=False, held_out=True))
+
+
+@pytest.mark.parametrize("relation", ["left of", "above"])
+@pytest.mark.parametrize(("height", "width"), [(160, 96), (128, 128), (96, 160)])
+def test_two_objects_never_touch(relation: str, height: int, width: int) -> None:
+    for first, second in itertools.product(SHAPES, SHAPES):
+        pair = (Thing(shape=first, colour="red"), Thing(shape=second, colour="cyan"))
+        scene = Scene(things=pair, background="black", relation=relation)
+        for seed in range(4):
+            frame = draw_scene(scene, num_frames=1, height=height, width=width, seed=seed)[0]
+            regions = components(frame.max(axis=2) > 60)
+
+            large = np.bincount(regions.ravel())[1:] > 20  # a star's tips may stand alone
+
+            assert large.sum() == 2, (first, second, seed)
