@@ -96,7 +96,10 @@ def test_equals_from_pretrained(checkpoints, name, dtype):
     assert not any(module.training for module in ours.modules())
     assert not any(parameter.requires_grad for parameter in ours.parameters())
     assert ours.dtype == theirs.dtype
-    assert torch.equal(forward(ours), forward(theirs))
+    # The library's tensors are views at any offset of the file; MKL's products depend on alignment
+    # (its developer guide, "Obtaining Numerically Reproducible Results"), so both are aligned.
+    aligned = [module._apply(torch.clone) for module in (ours, theirs)]
+    assert torch.equal(*map(forward, aligned))
 
 
 def test_keeps_wan_islands_and_t5_outputs_in_float32(checkpoints):
