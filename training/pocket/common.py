@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import os
@@ -45,6 +46,7 @@ def start_processes() -> Processes:
         torch.backends.cudnn.benchmark = True
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)  # gloo's threads else abort the exit at times
     return Processes(rank=rank, world_size=world_size, device=device)
 
 
