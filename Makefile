@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engine,hub]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engine,hub,serve,postgres,bridge]"
 	@touch $(READY)
 
 demo: $(READY) ## Make a video from a prompt on this machine
@@ -40,6 +40,7 @@ check: $(READY) ## Format, lint, types, import rules, generated docs
 	$(BIN)/ruff check $(RUFF_PATHS)
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m ourvidz.catalog.reference --check docs/reference
 
 fix: $(READY) ## Format and mend what ruff can mend

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -77,6 +77,134 @@ class PresetEntry(_Section):
     frames_share: float = Field(default=1.0, gt=0, le=2, description="Of the native clip.")
 
 
+class ServerConfig(_Section):
+    """The HTTP service."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Where to listen; beyond loopback needs a key."
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes a free one.")
+    public_url: str | None = Field(
+        default=None, description="How clients reach the service, for absolute links."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Host names that requests may carry, besides loopback's own."
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Web origins that may call from a browser."
+    )
+    max_body_bytes: int = Field(default=64 * 2**20, gt=0, description="Largest request body.")
+    max_image_px: int = Field(
+        default=4096 * 4096, gt=0, description="Most pixels of an uploaded or fetched image."
+    )
+    blocking_wait_s: float = Field(
+        default=600.0, gt=0, description="How long a blocking image request waits for its job."
+    )
+
+
+class QueueConfig(_Section):
+    """The queue's promise in numbers."""
+
+    lease_s: float = Field(
+        default=20.0, gt=0, description="A claim ends without a beat for so long."
+    )
+    beat_s: float = Field(default=5.0, gt=0, description="Between two beats of a worker.")
+    reap_s: float = Field(default=2.0, gt=0, description="Between two looks for ended leases.")
+    poll_s: float = Field(default=0.5, gt=0, description="Between two looks for work.")
+    overdue_s: float = Field(
+        default=900.0, gt=0, description="A job queued longer than this goes before all others."
+    )
+    max_errors: int = Field(default=3, ge=1, description="Errors until a job fails.")
+    max_crashes: int = Field(default=3, ge=1, description="Dead workers until a job fails.")
+    retry_s: float = Field(
+        default=2.0, ge=0, description="Wait before the first retry; it doubles."
+    )
+    hang_s: float = Field(
+        default=300.0, gt=0, description="A job without any progress for so long has hung."
+    )
+    deadline_factor: float = Field(
+        default=4.0, gt=1, description="Deadline of a job, as a multiple of its slowest known run."
+    )
+    deadline_floor_s: float = Field(default=900.0, gt=0, description="Shortest deadline.")
+    drain_s: float = Field(
+        default=30.0, ge=0, description="How long a stopping worker may go on with its job."
+    )
+
+
+class StorageConfig(_Section):
+    """Where finished files go."""
+
+    kind: Literal["local", "s3", "supabase"] = Field(
+        default="local", description="A folder in the data directory, S3, or Supabase's S3."
+    )
+    endpoint: str | None = Field(default=None, description="S3 endpoint, if not Amazon's.")
+    region: str = Field(default="us-east-1", description="S3 region.")
+    access_key_id: str | None = Field(default=None, description="S3 access key.")
+    secret_access_key: SecretStr | None = Field(default=None, description="S3 secret key.")
+    bucket_prefix: str = Field(default="", description="Put before each bucket's name.")
+    signed_url_s: int = Field(default=3600, gt=0, description="How long a signed URL works.")
+    keep_days: float | None = Field(default=None, gt=0, description="Delete files older than this.")
+    keep_bytes: int | None = Field(
+        default=None, gt=0, description="Delete the oldest files beyond this total."
+    )
+
+
+class WebhookConfig(_Section):
+    """Messages to other servers."""
+
+    secrets: tuple[SecretStr, ...] = Field(
+        default=(), description="Signing secrets (`whsec_...`); the first signs first."
+    )
+    allow_private: bool = Field(
+        default=False,
+        description="Also post to and fetch from private addresses: only inside one's own network.",
+    )
+    timeout_s: float = Field(default=20.0, gt=0, description="Of one delivery.")
+
+
+class QuotaConfig(_Section):
+    """Limits of keys that were created without their own."""
+
+    requests_per_minute: int | None = Field(default=None, gt=0, description="Requests.")
+    queued_jobs: int | None = Field(default=None, gt=0, description="Jobs waiting at once.")
+    device_seconds_per_day: float | None = Field(default=None, gt=0, description="Device time.")
+
+
+class PolicyConfig(_Section):
+    """The operator's content policy; the shipped rule about minors always holds."""
+
+    mode: Literal["off", "rules", "model"] = Field(
+        default="off", description="Nothing more, rules below, or an OpenAI-compatible model too."
+    )
+    deny: dict[str, str] = Field(
+        default_factory=dict, description="Regular expressions by rule name, any case."
+    )
+    model_url: str | None = Field(
+        default=None, description="Chat completions endpoint that answers allow or deny."
+    )
+    model_name: str = Field(default="", description="Its model.")
+    model_key: SecretStr | None = Field(default=None, description="Its key.")
+
+
+class BridgeConfig(_Section):
+    """The legacy bridge."""
+
+    redis_url: str | None = Field(default=None, description="redis:// URL of the old queues.")
+    upstash_url: str | None = Field(default=None, description="Or Upstash's REST URL...")
+    upstash_token: SecretStr | None = Field(default=None, description="...and its token.")
+    queues: tuple[str, ...] = Field(
+        default=("sdxl_queue", "wan_queue"), description="Lists to take jobs from."
+    )
+    site_url: str | None = Field(
+        default=None, description="Callbacks go to {site}/functions/v1/job-callback."
+    )
+    callback_key: SecretStr | None = Field(default=None, description="Bearer key of callbacks.")
+    callback_style: Literal["july", "august"] | None = Field(
+        default=None, description="Shape of callbacks; left out, the payload's own generation."
+    )
+    poll_s: float = Field(default=1.0, gt=0, description="Between two looks at empty lists.")
+
+
 class Settings(BaseSettings):
     """Everything that an operator can set."""
 
@@ -106,6 +234,17 @@ class Settings(BaseSettings):
     enhancement: EnhancementConfig = Field(
         default_factory=EnhancementConfig, description="How prompts are enriched."
     )
+    database_url: str | None = Field(
+        default=None,
+        description="postgresql://... for several machines; else SQLite in the data directory.",
+    )
+    server: ServerConfig = Field(default_factory=ServerConfig, description="The HTTP service.")
+    queue: QueueConfig = Field(default_factory=QueueConfig, description="The queue's promise.")
+    storage: StorageConfig = Field(default_factory=StorageConfig, description="Finished files.")
+    webhooks: WebhookConfig = Field(default_factory=WebhookConfig, description="Messages out.")
+    quotas: QuotaConfig = Field(default_factory=QuotaConfig, description="Limits of keys.")
+    policy: PolicyConfig = Field(default_factory=PolicyConfig, description="Content policy.")
+    bridge: BridgeConfig = Field(default_factory=BridgeConfig, description="The legacy bridge.")
     use_models: dict[Role, str] = Field(
         default_factory=dict,
         description="Models of the full profile by role (video, image, enhancer).",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,3 +24,8 @@ class Enhancement:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {name: getattr(self, name) for name in type(self).__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Return what ``to_dict`` wrote; other names are left out."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})

@@ -15,6 +15,7 @@ class OurVidzError(Exception):
 
     code: ClassVar[str] = "internal_error"
     exit_code: ClassVar[int] = 1
+    is_retryable: ClassVar[bool] = False  # whether the same job may succeed when run again
 
     def __init__(
         self, message: str | None = None, *, param: str | None = None, hint: str | None = None
@@ -90,6 +91,7 @@ class OutOfMemory(OurVidzError):
     """The device ran out of memory."""
 
     code = "out_of_memory"
+    is_retryable = True
 
 
 class EnhancementFailed(OurVidzError):
@@ -127,3 +129,114 @@ class MissingDependency(OurVidzError):
 
     code = "missing_dependency"
     exit_code = 2
+
+
+class NotFound(OurVidzError):
+    """No such thing, or not yours."""
+
+    code = "not_found"
+
+
+class IllegalState(OurVidzError):
+    """The job's state does not allow this."""
+
+    code = "illegal_state"
+
+
+class IdempotencyConflict(OurVidzError):
+    """The Idempotency-Key was used with another body."""
+
+    code = "idempotency_conflict"
+
+
+class LeaseLost(OurVidzError):
+    """The job belongs to another attempt by now; nothing of this one was kept."""
+
+    code = "lease_lost"
+
+
+class Crashed(OurVidzError):
+    """The worker died with this job as often as is allowed."""
+
+    code = "crashed"
+
+
+class DeadlineExceeded(OurVidzError):
+    """The job ran longer than its deadline."""
+
+    code = "deadline_exceeded"
+    is_retryable = True
+
+
+class StoreUnavailable(OurVidzError):
+    """The job store can't be reached; try again."""
+
+    code = "store_unavailable"
+    is_retryable = True
+
+
+class StoreFull(OurVidzError):
+    """The job store is full; running jobs can still finish."""
+
+    code = "store_full"
+
+
+class StorageFailed(OurVidzError):
+    """The asset storage refused or can't be reached."""
+
+    code = "storage_failed"
+    is_retryable = True
+
+
+class PolicyRefused(InvalidRequest):
+    """The content policy refuses this prompt."""
+
+    code = "policy_refused"
+
+
+class Unauthorized(OurVidzError):
+    """No valid API key was given."""
+
+    code = "unauthorized"
+
+
+class Forbidden(OurVidzError):
+    """The API key does not allow this."""
+
+    code = "forbidden"
+
+
+class QuotaExceeded(OurVidzError):
+    """A quota of the API key is used up."""
+
+    code = "quota_exceeded"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class TooLarge(InvalidRequest):
+    """What was sent is larger than allowed."""
+
+    code = "too_large"
+
+
+class UrlRefused(InvalidRequest):
+    """The address may not be fetched or posted to."""
+
+    code = "url_refused"
+
+
+class FetchFailed(OurVidzError):
+    """The other side did not answer as it should."""
+
+    code = "fetch_failed"
+    is_retryable = True

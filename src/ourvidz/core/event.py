@@ -62,4 +62,30 @@ class PromptEnhanced:
     enhancement: Enhancement
 
 
-JobEvent = PhaseStarted | Progress | PhaseEnded | FramesReady | Note | PromptEnhanced
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """The job can't go on before weights have loaded; its thread is free for another job."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreviewReady:
+    """A small picture of the first frame or image, before the files are finished."""
+
+    item: int
+    webp: bytes
+    width: int  # pixels; the longest edge is 256 at most
+    height: int
+
+
+JobEvent = (
+    PhaseStarted
+    | Progress
+    | PhaseEnded
+    | FramesReady
+    | Note
+    | PromptEnhanced
+    | Waiting
+    | PreviewReady
+)

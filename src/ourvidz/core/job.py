@@ -26,7 +26,11 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Where a job's wall time went. ``phases_s`` and ``unattributed_s`` add up to ``total_s``."""
+    """Where a job's wall time went.
+
+    ``phases_s``, ``unattributed_s`` and ``shared_s`` add up to ``total_s``. Step times leave out
+    what other jobs' turns took; steps of a batch are those of the whole batch.
+    """
 
     total_s: float
     phases_s: Mapping[str, float]
@@ -36,6 +40,9 @@ class Timing:
     state: LoadState
     compile_state: CompileState
     spans: tuple[Span, ...] = field(repr=False)
+    shared_s: float = 0.0  # other jobs had the thread that drives this one
+    device_s: float = 0.0  # the device worked for this job; of a batch, its items' share
+    batched_with: int = 0  # other jobs in its batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Fidelity(StrEnum):
@@ -66,3 +68,57 @@ class GenerationRequest:
     def uses_guidance(self) -> bool:
         """Whether each step runs the network twice; a scale of 1 or less means it does not."""
         return self.guidance_scale > 1.0
+
+    @property
+    def workload(self) -> str:
+        """What makes two jobs cost the same: everything but prompts and seed.
+
+        Records are compared, and durations predicted, within one workload.
+        """
+        parts = (
+            self.job_type,
+            self.preset,
+            self.model,
+            f"{self.width}x{self.height}x{self.num_frames}",
+            f"{self.num_images}i",
+            f"{self.num_inference_steps}s",
+            self.scheduler,
+            f"g{self.guidance_scale:g}",
+            "-" if self.flow_shift is None else f"f{self.flow_shift:g}",
+            self.fidelity.value,
+        )
+        return "/".join(parts)
+
+    @property
+    def batch_shape(self) -> str | None:
+        """Jobs of one shape can run as one batch; ``None`` where the family has no batches."""
+        if self.family != "sdxl":
+            return None
+        return "/".join(
+            (
+                self.model,
+                f"{self.width}x{self.height}",
+                f"{self.num_inference_steps}s",
+                self.scheduler,
+                f"g{self.guidance_scale:g}",
+                self.fidelity.value,
+            )
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which ``from_dict`` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> GenerationRequest:
+        """Return what ``to_dict`` wrote. The values are trusted: they were checked before."""
+        plan = value.get("enhancement")
+        fields: dict[str, Any] = {
+            **value,
+            "media_type": MediaType(value["media_type"]),
+            "fidelity": Fidelity(value["fidelity"]),
+        }
+        if plan:
+            plan_fields: dict[str, Any] = {**plan, "languages": tuple(plan["languages"])}
+            fields["enhancement"] = EnhancementPlan(**plan_fields)
+        return cls(**fields)

@@ -1,0 +1,339 @@
+"""What a job store can do: the protocol that SQLite and Postgres both keep.
+
+Every method is one short transaction and may be called from any thread. Methods that a worker
+calls with a token change nothing and say so (``False``, or a dead ``BeatReply``) once the token is
+not the job's newest, or the job is not running: that is the fence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ourvidz.jobs.model import (
+    ApiKey,
+    Attempt,
+    Beat,
+    BeatReply,
+    Dedup,
+    Event,
+    EventKind,
+    Job,
+    JobFilter,
+    Json,
+    NewAsset,
+    NewJob,
+    OutboxItem,
+    QueueCounts,
+    Quotas,
+    StoredAsset,
+    Submission,
+    WorkerCommand,
+    WorkerInfo,
+)
+
+
+class JobStore(Protocol):
+    """The one source of truth.
+
+    Raises, from every method:
+        StoreUnavailable: the database can't be reached, or stayed locked.
+        StoreFull: no room for what would be written.
+    """
+
+    def close(self) -> None:
+        """Close every connection. Idempotent."""
+        ...
+
+    def migrate(self) -> None:
+        """Create the schema or bring it up to date. Idempotent; safe from several processes."""
+        ...
+
+    def now(self) -> float:
+        """Return the store's clock, in Unix seconds."""
+        ...
+
+    # Submitting and reading
+
+    def submit(
+        self,
+        jobs: Sequence[NewJob],
+        *,
+        dedup: Dedup | None = None,
+        quotas: Quotas | None = None,
+    ) -> Submission:
+        """Store all of ``jobs`` or none; they are durable when this returns.
+
+        Raises:
+            IdempotencyConflict: the key was used with another body.
+            QuotaExceeded: the key's queued jobs, or its device seconds of the last 24 hours
+                together with what these jobs are predicted to take, would exceed ``quotas``.
+        """
+        ...
+
+    def get(self, job_id: str, *, tenant: str | None = None) -> Job:
+        """Return a job. Raises NotFound: no such job, or another tenant's."""
+        ...
+
+    def list_jobs(
+        self,
+        where: JobFilter,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        newest_first: bool = True,
+    ) -> tuple[Job, ...]:
+        """Return jobs by creation (ids sort so), those beyond the id ``after``."""
+        ...
+
+    def queue_position(self, job_id: str) -> int | None:
+        """Return how many queued jobs come before it by band and position; None if not queued."""
+        ...
+
+    def counts(self, *, tenant: str | None = None) -> QueueCounts:
+        """Return how many jobs stand where."""
+        ...
+
+    def durations_s(self, workload: str, *, limit: int = 100) -> tuple[float, ...]:
+        """Return run times of the last succeeded jobs of a workload, newest first."""
+        ...
+
+    def phases_s(self, workload: str, *, limit: int = 20) -> tuple[Mapping[str, float], ...]:
+        """Return exclusive phases of the last succeeded jobs of a workload, newest first."""
+        ...
+
+    # What people do to jobs
+
+    def cancel(self, job_id: str, *, tenant: str | None = None) -> Job:
+        """Cancel at once if queued; ask a running job's worker; leave a terminal one as it is."""
+        ...
+
+    def retry(self, job_id: str, *, tenant: str | None = None) -> Job:
+        """Queue a failed or cancelled job again, counts at zero; IllegalState otherwise."""
+        ...
+
+    def move(
+        self,
+        job_id: str,
+        *,
+        tenant: str | None = None,
+        front: bool = False,
+        after: str | None = None,
+        before: str | None = None,
+        priority: int | None = None,
+    ) -> Job:
+        """Move a queued job: exactly one of the four; IllegalState if it is not queued."""
+        ...
+
+    def pause(self, scope: str) -> None:
+        """Hold queued jobs of a job type, or of ``all``; running ones go on. Idempotent."""
+        ...
+
+    def resume(self, scope: str) -> None:
+        """Undo ``pause`` of that scope. Idempotent."""
+        ...
+
+    # What workers do
+
+    def claim(
+        self,
+        worker_id: str,
+        *,
+        resident: Sequence[str] = (),
+        models: Sequence[str] = (),
+        lease_s: float,
+        overdue_s: float,
+        kinds: Sequence[str] = (),
+    ) -> Job | None:
+        """Take the job that is next for this worker, with a new token, or None.
+
+        Order: jobs queued longer than ``overdue_s`` (oldest first), then by band; within a band
+        those whose model is ``resident``, then the tenant with the smallest charge, then position.
+
+        Args:
+            models: only jobs of these models; empty means any.
+            kinds: only jobs of these kinds; empty means any.
+        """
+        ...
+
+    def claim_same_shape(
+        self, worker_id: str, job: Job, *, limit: int, lease_s: float
+    ) -> tuple[Job, ...]:
+        """Take up to ``limit`` more jobs that can run in one batch with ``job``."""
+        ...
+
+    def peek(self, *, resident: Sequence[str] = (), models: Sequence[str] = ()) -> Job | None:
+        """Return the job that would be claimed next, claiming nothing: to encode ahead."""
+        ...
+
+    def beat(
+        self, worker_id: str, beats: Sequence[Beat], *, lease_s: float
+    ) -> Mapping[str, BeatReply]:
+        """Renew leases and write progress; the reply says who lost his and whom to cancel."""
+        ...
+
+    def add_event(self, job_id: str, token: int, kind: EventKind, data: Json) -> bool:
+        """Append to the history of a running job."""
+        ...
+
+    def set_enhancement(self, job_id: str, token: int, enhancement: Json) -> bool:
+        """Keep the enhanced prompt, so that a retry neither asks again nor changes it."""
+        ...
+
+    def finish(
+        self,
+        job_id: str,
+        token: int,
+        *,
+        result: Json,
+        assets: Sequence[NewAsset],
+        adjustments: Sequence[Json] = (),
+        record: Json | None = None,
+        device_s: float = 0.0,
+    ) -> bool:
+        """Publish: state, assets, performance record, outbox and charge in one transaction.
+
+        A job whose cancel was requested in the meantime is cancelled instead, and False comes
+        back: nothing of it is published.
+        """
+        ...
+
+    def fail(
+        self,
+        job_id: str,
+        token: int,
+        *,
+        error: Json,
+        retry_in_s: float | None,
+        device_s: float = 0.0,
+    ) -> bool:
+        """Count an error: queued again after ``retry_in_s``, or failed if None or none is left."""
+        ...
+
+    def confirm_cancel(self, job_id: str, token: int, *, device_s: float = 0.0) -> bool:
+        """The worker has stopped a job whose cancel was requested."""
+        ...
+
+    def release(self, job_id: str, token: int, *, reason: str) -> bool:
+        """Give a job back unfinished (drain), counting neither error nor crash."""
+        ...
+
+    def reap(self, *, max_crashes: int) -> tuple[str, ...]:
+        """Take back jobs whose lease has ended; ids of those taken. Idempotent, from anyone.
+
+        One that was to be cancelled is cancelled; one that crashed ``max_crashes`` times fails as
+        ``crashed``; any other is queued again at once.
+        """
+        ...
+
+    # Workers
+
+    def put_worker(self, worker: WorkerInfo) -> None:
+        """Insert or update a worker; ``seen_at`` becomes now."""
+        ...
+
+    def remove_worker(self, worker_id: str) -> None:
+        """Forget a worker that ended. Idempotent."""
+        ...
+
+    def workers(self, *, seen_within_s: float = 60.0) -> tuple[WorkerInfo, ...]:
+        """Return the workers that gave a sign of life lately."""
+        ...
+
+    def command_worker(self, worker_id: str, verb: str, model: str | None = None) -> None:
+        """Leave a command for a worker."""
+        ...
+
+    def take_commands(self, worker_id: str) -> tuple[WorkerCommand, ...]:
+        """Return and remove a worker's commands."""
+        ...
+
+    # History, assets, attempts
+
+    def events(self, job_id: str, *, after: int = 0, limit: int = 500) -> tuple[Event, ...]:
+        """Return events with ``seq`` above ``after``, in order."""
+        ...
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """Return a job's attempts, oldest first."""
+        ...
+
+    def assets(self, job_id: str) -> tuple[StoredAsset, ...]:
+        """Return a job's published files that were not deleted, by index."""
+        ...
+
+    def asset(self, asset_id: str, *, tenant: str | None = None) -> StoredAsset:
+        """Return one file. Raises NotFound."""
+        ...
+
+    def list_assets(
+        self, *, tenant: str | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[StoredAsset, ...]:
+        """Return files, newest first, those before the id ``after``."""
+        ...
+
+    def assets_to_expire(
+        self, *, older_than_s: float | None, total_bytes: int | None, limit: int = 100
+    ) -> tuple[StoredAsset, ...]:
+        """Return the oldest files beyond an age or beyond a total size."""
+        ...
+
+    def mark_assets_deleted(self, asset_ids: Sequence[str]) -> None:
+        """Say that files are gone from storage."""
+        ...
+
+    def is_published(self, bucket: str, key: str) -> bool:
+        """Whether a key (of a file or a thumbnail) belongs to a published asset."""
+        ...
+
+    def delete_job(self, job_id: str, *, tenant: str | None = None) -> None:
+        """Forget a terminal job and its history; IllegalState if it is not terminal."""
+        ...
+
+    # Outbox
+
+    def claim_outbox(self, *, limit: int, lease_s: float) -> tuple[OutboxItem, ...]:
+        """Take due messages; unless settled they become due again after the lease."""
+        ...
+
+    def settle_outbox(
+        self, item_id: int, *, retry_in_s: float | None, error: str | None = None
+    ) -> None:
+        """Delivered (no error), to be tried again, or given up (error and no retry)."""
+        ...
+
+    def outbox(self, job_id: str) -> tuple[Json, ...]:
+        """Return a job's messages with their fate, for people."""
+        ...
+
+    # Keys, usage
+
+    def add_key(self, key: ApiKey, *, sha256: str) -> None:
+        """Keep a key by the hash of its secret."""
+        ...
+
+    def find_key(self, sha256: str) -> ApiKey | None:
+        """Return the key of that hash, expired and revoked ones too; notes the use."""
+        ...
+
+    def keys(self, *, tenant: str | None = None) -> tuple[ApiKey, ...]:
+        """Return all keys, newest first."""
+        ...
+
+    def revoke_key(self, key_id: str, *, tenant: str | None = None) -> ApiKey:
+        """Revoke. Raises NotFound."""
+        ...
+
+    def device_seconds(self, key_id: str, *, within_s: float) -> float:
+        """Return device seconds that a key's jobs took lately."""
+        ...
+
+    def set_tenant_weight(self, tenant: str, weight: float) -> None:
+        """Set a tenant's fair share, relative to 1."""
+        ...
+
+    # Records
+
+    def records(self, *, job_type: str | None = None, limit: int = 100) -> tuple[Json, ...]:
+        """Return performance records, newest first."""
+        ...

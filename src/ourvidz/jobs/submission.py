@@ -1,0 +1,159 @@
+"""From what a surface was asked to stored jobs: resolve, policy, prediction, insert.
+
+The one way in, for the API, the OpenAI routes, the bridge and the command line.
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ourvidz.catalog.catalogue import Catalogue
+from ourvidz.catalog.config import Settings
+from ourvidz.catalog.job_types import BASELINE
+from ourvidz.catalog.parameters import MAX_SEED
+from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE, resolve
+from ourvidz.core.clock import Clock, SystemClock
+from ourvidz.core.errors import InvalidRequest
+from ourvidz.core.ids import new_id, new_job_id
+from ourvidz.core.request import GenerationRequest
+from ourvidz.jobs.model import (
+    DEFAULT_TENANT,
+    PRIORITY_MAX,
+    PRIORITY_MIN,
+    PRIORITY_NORMAL,
+    Callback,
+    Dedup,
+    JobKind,
+    Json,
+    NewJob,
+    Quotas,
+    Source,
+    Submission,
+)
+from ourvidz.jobs.store import JobStore
+from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
+
+# What a workload that never ran is charged with in fair shares, until its first record.
+_UNKNOWN_DURATION_S = 60.0
+
+MAX_JOBS_A_SUBMIT = 500
+MAX_DELAY_S = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """One job as a surface was asked for it, nothing checked yet."""
+
+    prompt: str
+    job_type: str = DEFAULT_JOB_TYPE
+    preset: str = BASELINE
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])  # parameters by name
+    kind: JobKind = JobKind.GENERATE
+    source: Source = Source.API
+    tenant: str = DEFAULT_TENANT
+    key_id: str | None = None
+    priority: int = PRIORITY_NORMAL
+    delay_s: float = 0.0
+    metadata: Json = field(default_factory=dict[str, Any])
+    adjustments: tuple[Json, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
+    legacy: Json | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Submitter:
+    """Turns drafts into stored jobs."""
+
+    store: JobStore
+    catalogue: Catalogue
+    settings: Settings
+    policy: ContentPolicy
+    clock: Clock = field(default_factory=SystemClock)
+    draw_seed: Callable[[], int] = field(default=lambda: secrets.randbelow(MAX_SEED + 1))
+
+    def submit(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        dedup: Dedup | None = None,
+        quotas: Quotas | None = None,
+    ) -> Submission:
+        """Check every draft and store all of them or none.
+
+        Raises:
+            InvalidRequest, UnknownName: a value that is not legal.
+            PolicyRefused: a prompt that the content policy refuses.
+            IdempotencyConflict, QuotaExceeded, StoreUnavailable, StoreFull: see ``JobStore``.
+        """
+        if not 1 <= len(drafts) <= MAX_JOBS_A_SUBMIT:
+            raise InvalidRequest(
+                f"{len(drafts)} jobs at once; 1 to {MAX_JOBS_A_SUBMIT} are allowed.",
+                param="jobs",
+                hint="Split them over several requests.",
+            )
+        batch_id = new_id("batch", self.clock.now()) if len(drafts) > 1 else None
+        body_hash = dedup.body_hash if dedup else None
+        jobs = [self._new_job(draft, batch_id, body_hash or None) for draft in drafts]
+        return self.store.submit(jobs, dedup=dedup, quotas=quotas)
+
+    def resolve(self, draft: Draft) -> GenerationRequest:
+        """Return the complete request of a draft, checked by catalogue and policy."""
+        request = resolve(
+            catalogue=self.catalogue,
+            settings=self.settings,
+            prompt=draft.prompt,
+            seed=self.draw_seed(),
+            job_type=draft.job_type,
+            preset=draft.preset,
+            values=draft.values,
+        )
+        stage = Stage.BRIDGE if draft.source is Source.BRIDGE else Stage.GIVEN
+        require_allowed(self.policy, request.prompt, stage=stage)
+        return request
+
+    def _new_job(self, draft: Draft, batch_id: str | None, body_hash: str | None) -> NewJob:
+        request = self.resolve(draft)
+        if draft.kind is JobKind.ENHANCE and request.enhancement is None:
+            raise InvalidRequest(
+                f"Job type {request.job_type!r} has no enhancer.",
+                param="job_type",
+                hint="Take one of the enhanced job types, video7b_fast_enhanced for one.",
+            )
+        _check_range("priority", draft.priority, PRIORITY_MIN, PRIORITY_MAX)
+        _check_range("delay_s", draft.delay_s, 0, MAX_DELAY_S)
+        queue = self.settings.queue
+        durations_s = self.store.durations_s(request.workload)
+        return NewJob(
+            id=new_job_id(self.clock.now()),
+            request=request,
+            tenant=draft.tenant,
+            key_id=draft.key_id,
+            kind=draft.kind,
+            source=draft.source,
+            priority=draft.priority,
+            delay_s=draft.delay_s,
+            predicted_s=statistics.median(durations_s) if durations_s else _UNKNOWN_DURATION_S,
+            deadline_s=max(
+                queue.deadline_floor_s, queue.deadline_factor * max(durations_s, default=0.0)
+            ),
+            max_errors=queue.max_errors,
+            body_hash=body_hash,
+            batch_id=batch_id,
+            metadata=draft.metadata,
+            adjustments=draft.adjustments,
+            callbacks=draft.callbacks,
+            legacy=draft.legacy,
+        )
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InvalidRequest(
+            f"{name} {value!r} is out of range.",
+            param=name,
+            hint=f"Choose {low:g} to {high:g}.",
+        )

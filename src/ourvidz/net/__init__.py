@@ -1,0 +1,1 @@
+"""Guarded HTTP: fetching and posting only to checked public addresses."""

@@ -1,0 +1,1 @@
+"""What runs beside the queue: reaping, sending webhooks, sweeping orphans, retention."""
