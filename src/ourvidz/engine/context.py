@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_EXCEPTION, Future
+from concurrent.futures import wait as futures_wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,24 @@ import torch
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import InvalidRequest
-from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, Progress
+from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, Progress, Waiting
 from ourvidz.core.phase import LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
+from ourvidz.engine.embeds import EmbedCache
 from ourvidz.engine.residency import Component, ComponentSpec, Residency
 from ourvidz.engine.timing import UnitTimer, device_phase
 
 _POLL_S = 0.05  # how often a wait for a loading component looks at the cancel token
+
+
+@dataclass(kw_only=True, slots=True)
+class Patience:
+    """How long a turn may wait for loading weights before it says ``Waiting`` and ends.
+
+    For jobs that share their thread; whoever drives them sets ``block_s`` before each turn.
+    """
+
+    block_s: float = _POLL_S
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,25 +47,33 @@ class JobContext:
     tokenizers: dict[tuple[str, str], Any]  # (model, folder name); kept between jobs
     states: list[LoadState] = field(default_factory=list[LoadState])
     step_times_s: tuple[float, ...] = ()
+    patience: Patience | None = None  # None: nobody else wants the thread, waits may block
+    embeds: EmbedCache = field(default_factory=EmbedCache)  # made ahead; kept between jobs
+    held_models: set[str] = field(default_factory=set[str])  # not to be unloaded meanwhile
 
     def request(self, spec: ComponentSpec) -> Future[Component]:
-        """Ask for a component; it loads in the background."""
+        """Ask for a component; it loads in the background and stays until ``release``."""
+        if spec.model_id not in self.held_models:
+            self.residency.hold(spec.model_id)
+            self.held_models.add(spec.model_id)
         return self.residency.request(spec, self.recorder, self.cancel)
 
-    def wait(self, future: Future[Component]) -> Any:
-        """Return the module, waiting for it and looking at the cancel token meanwhile."""
-        component = self._outcome(future)
+    def release(self, model_id: str) -> None:
+        """Say that this job needs a model no more. Idempotent."""
+        if model_id in self.held_models:
+            self.held_models.remove(model_id)
+            self.residency.release(model_id)
+
+    def release_all(self) -> None:
+        """Say that this job needs no model any more. Idempotent."""
+        for model_id in tuple(self.held_models):
+            self.release(model_id)
+
+    def take(self, future: Future[Component]) -> Any:
+        """Return the module of a component that has loaded, and note where it came from."""
+        component = future.result()
         self.states.append(component.state)
         return component.module
-
-    def _outcome(self, future: Future[Component]) -> Component:
-        while True:
-            self.cancel.raise_if_cancelled()
-            try:
-                return future.result(timeout=_POLL_S)
-            except TimeoutError:
-                if future.done():  # the loader itself timed out: its own error, not ours
-                    raise
 
     def tokenizer(self, model_id: str, name: str, load: Callable[[Path], Any]) -> Any:
         """Return a tokenizer of ``model_id``, loaded once an engine."""
@@ -66,14 +86,34 @@ class JobContext:
 def wait_for(
     context: JobContext, phase: Phase, futures: Sequence[Future[Component]]
 ) -> Generator[JobEvent, None, list[Any]]:
-    """Wait for components, telling that the job is in ``phase`` meanwhile."""
+    """Wait for components, telling that the job is in ``phase`` meanwhile.
+
+    Looks at the cancel token while it waits. A job that shares its thread gives it back at each
+    look, with ``Waiting``.
+    """
+    context.cancel.raise_if_cancelled()
     if all(future.done() for future in futures):
-        return [context.wait(future) for future in futures]
+        return [context.take(future) for future in futures]
     start_s = context.clock.monotonic()
     yield PhaseStarted(phase=phase)
-    modules = [context.wait(future) for future in futures]
+    while _are_loading(futures, timeout_s=_block_s(context)):
+        context.cancel.raise_if_cancelled()
+        if context.patience is not None:
+            yield Waiting(phase=phase)
+    modules = [context.take(future) for future in futures]
     yield PhaseEnded(phase=phase, duration_s=context.clock.monotonic() - start_s)
     return modules
+
+
+def _are_loading(futures: Sequence[Future[Component]], *, timeout_s: float) -> bool:
+    state = futures_wait(futures, timeout=timeout_s, return_when=FIRST_EXCEPTION)
+    for future in state.done:
+        future.result()  # one that failed ends the job at once
+    return bool(state.not_done)
+
+
+def _block_s(context: JobContext) -> float:
+    return _POLL_S if context.patience is None else context.patience.block_s
 
 
 def drive_units(
@@ -94,7 +134,11 @@ def drive_units(
     try:
         with device_phase(context.recorder, phase, context.device) as facts:
             timer = UnitTimer(context.device, context.clock)
+            num_lost = first_lost = context.recorder.num_lost_turns
             while True:
+                if num_lost != context.recorder.num_lost_turns:
+                    num_lost = context.recorder.num_lost_turns
+                    timer.skip()
                 try:
                     next(units)
                 except StopIteration as stop:
@@ -106,6 +150,8 @@ def drive_units(
                 yield Progress(phase=phase, done=done, num_units=num_units)
             unit_times_s = timer.unit_times_s()
             facts["num_units"] = done
+            if num_lost != first_lost:  # the span's own events would count the others' work
+                facts["device_s"] = sum(unit_times_s)
     finally:
         units.close()
     yield PhaseEnded(phase=phase, duration_s=context.clock.monotonic() - start_s)

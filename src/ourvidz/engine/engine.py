@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import torch
@@ -13,37 +15,47 @@ import torch
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
 from ourvidz.core.enhancement import Enhancement
-from ourvidz.core.errors import OutOfMemory
+from ourvidz.core.errors import InvalidRequest, OurVidzError, OutOfMemory
 from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, PromptEnhanced
 from ourvidz.core.phase import CompileState, LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.core.request import GenerationRequest
+from ourvidz.core.request import EnhancementPlan, GenerationRequest
 from ourvidz.engine import enhance, sdxl, wan
-from ourvidz.engine.context import JobContext, check_token_count
+from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
+from ourvidz.engine.context import JobContext, Patience, check_token_count, wait_for
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
+from ourvidz.engine.embeds import EmbedCache
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
-from ourvidz.engine.residency import Residency
+from ourvidz.engine.residency import Component, Residency
+from ourvidz.engine.result import EngineResult
 
 _COLDEST_FIRST = (LoadState.COLD, LoadState.WARM, LoadState.RESIDENT)
+
+# Images in one batch where nothing is known of the memory that one takes.
+DEFAULT_BATCH_ITEMS = 8
+_USABLE_SHARE = 0.85  # of the device: a batch must not fill it to the brim
 
 # torch's CPU allocator has no error class of its own (c10/core/impl/alloc_cpu.cpp).
 _CPU_OOM_TEXT = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineResult:
-    """What the engine knows when a job's last frame has left."""
+class _Family(Protocol):
+    """What the engine asks of any family's driver."""
 
-    prompt: str  # as it was generated with
-    enhancement: Enhancement | None
-    step_times_s: tuple[float, ...]
-    state: LoadState  # of the coldest component
-    compile_state: CompileState
-    memory: Mapping[str, int]
+    def import_libraries(self) -> None: ...
+
+    def request_all(self, context: JobContext, model_id: str) -> Sequence[Future[Component]]: ...
+
+
+_FAMILIES: dict[str, _Family] = {"wan": wan, "sdxl": sdxl, "qwen": enhance}
 
 
 class Engine:
-    """Runs one job at a time. Not safe for several threads; one engine a device."""
+    """Runs jobs whose generators one thread drives, one after another or in turns.
+
+    One engine a device. ``resident``, ``load``, ``unload`` and ``encode_ahead`` may be called from
+    other threads meanwhile.
+    """
 
     def __init__(
         self,
@@ -72,17 +84,31 @@ class Engine:
         self._token_limits = token_limits
         self._residency = Residency(device=self.device, dtype=dtype)
         self._tokenizers: dict[tuple[str, str], Any] = {}
+        self._embeds = EmbedCache()
         self._imported: set[str] = set()
+        self._num_running = 0
+        self._item_bytes: dict[str, int] = {}  # activations an image, by batch shape
 
     def close(self) -> None:
         """Unload everything. Idempotent."""
         self._residency.close()
         self._tokenizers.clear()
+        self._embeds.clear()
 
     def generate(
-        self, request: GenerationRequest, *, recorder: SpanRecorder, cancel: CancelToken
+        self,
+        request: GenerationRequest,
+        *,
+        recorder: SpanRecorder,
+        cancel: CancelToken,
+        enhancement: Enhancement | None = None,
+        patience: Patience | None = None,
     ) -> Generator[JobEvent, None, EngineResult]:
         """Run ``request``, yielding events; decoded frames come as ``FramesReady``.
+
+        Args:
+            enhancement: made by an earlier attempt; the enhancer is then not asked again.
+            patience: for jobs that take turns on one thread; without it waits block the thread.
 
         Raises:
             InvalidRequest: a prompt of more tokens than the model reads, or a size that the
@@ -90,10 +116,156 @@ class Engine:
             ModelMissing: files that are not there.
             CheckpointInvalid: files that can't be used.
             EnhancementFailed: an unusable answer, where the request says to fail.
-            OutOfMemory: with what would fit; everything was unloaded, the engine can go on.
+            OutOfMemory: with what would fit; what no other job uses was unloaded, the engine can
+                go on.
             Cancelled: ``cancel`` was set.
         """
-        context = JobContext(
+        context = self._context(recorder, cancel, patience)
+        return (yield from self._job(context, request, self._run(context, request, enhancement)))
+
+    def enhance_only(
+        self,
+        request: GenerationRequest,
+        *,
+        recorder: SpanRecorder,
+        cancel: CancelToken,
+        patience: Patience | None = None,
+    ) -> Generator[JobEvent, None, EngineResult]:
+        """Enhance the request's prompt for its model, generating nothing; errors as ``generate``.
+
+        The result's ``enhancement`` is what was asked for.
+        """
+        context = self._context(recorder, cancel, patience)
+        return (yield from self._job(context, request, self._enhance_only(context, request)))
+
+    def generate_batch(
+        self,
+        members: Sequence[BatchMember],
+        *,
+        max_items: int,
+        patience: Patience | None = None,
+    ) -> Generator[BatchReport, None, None]:
+        """Run jobs of one ``batch_shape`` together; see ``engine.batch``.
+
+        Each member's end comes as ``BatchEnd``, with its result or its error; nothing is raised
+        for what a member met. A job that still is to be enhanced can't be a member.
+
+        Args:
+            max_items: images in one denoising; more members run in several.
+        """
+        assert len({member.request.batch_shape for member in members}) == 1, "one shape"
+        running = [
+            Running(
+                index=index,
+                request=member.request,
+                context=self._context(member.recorder, member.cancel, patience),
+                prompt=_prompt_of(member.request, member.enhancement),
+            )
+            for index, member in enumerate(members)
+        ]
+        batch = Batch(
+            running,
+            token_limit=self._token_limits[members[0].request.model],
+            imports=lambda group: self._import_libraries(group, {"sdxl": sdxl}),
+            result_of=lambda member, batched_with: replace(
+                self._result(member.context, member.prompt, members[member.index].enhancement),
+                batched_with=batched_with,
+            ),
+        )
+        error: Exception | None = None
+        self._begin()
+        try:
+            yield from batch.run(max_items=max_items)
+        except OurVidzError as raised:
+            error = raised
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as raised:
+            if not _is_out_of_memory(raised):
+                raise
+            error = OutOfMemory(str(raised))
+        finally:
+            self._num_running -= 1
+        # Outside the handler: inside it the traceback would keep every tensor of the job alive.
+        if isinstance(error, OutOfMemory):
+            together = replace(
+                members[0].request, num_images=sum(each.request.num_images for each in members)
+            )
+            error = self._out_of_memory(together, error.message)
+        if error is not None:
+            yield from batch.fail_all(error)
+
+    def encode_ahead(
+        self, request: GenerationRequest, *, enhancement: Enhancement | None = None
+    ) -> bool:
+        """Make and keep the embeddings of a job's prompts, if its text encoders are resident.
+
+        Its ``encode`` phase then takes them (fact ``cached``); a job of other texts never does.
+
+        Returns:
+            Whether they are kept: False where nothing is resident to make them with, where the
+            prompt is still to be enhanced, or where it is longer than the model reads.
+        """
+        if request.enhancement is not None and enhancement is None:
+            return False
+        context = self._context(SpanRecorder(self._clock), CancelToken(), None)
+        prompt, limit = _prompt_of(request, enhancement), self._token_limits[request.model]
+        if request.model not in self._residency.bytes_by_model():
+            return False
+        with contextlib.suppress(InvalidRequest):
+            self._check_tokens(context, request, prompt)
+            if request.family == "wan":
+                return wan.embed_ahead(context, request, prompt=prompt, token_limit=limit)
+            return sdxl.embed_ahead(context, request, prompt=prompt)
+        return False
+
+    def resident(self) -> Mapping[str, int]:
+        """Return the bytes of the weights that are loaded, by model."""
+        return self._residency.bytes_by_model()
+
+    def load(self, model_id: str, *, family: str, cancel: CancelToken) -> None:
+        """Load all of a model's components and wait for them.
+
+        Raises:
+            ModelMissing: files that are not there.
+            CheckpointInvalid: files that can't be used.
+            Cancelled: ``cancel`` was set.
+        """
+        context = self._context(SpanRecorder(self._clock), cancel, None)
+        module = _FAMILIES[family]
+        try:
+            for _ in self._import_libraries(context, {family: module}):
+                pass
+            futures = module.request_all(context, model_id)
+            for _ in wait_for(context, Phase.STARTUP, futures):
+                pass
+        finally:
+            context.release_all()
+
+    def unload(self, model_id: str) -> int:
+        """Unload a model and return its bytes, 0 where it was not loaded.
+
+        Raises:
+            IllegalState: a job uses it.
+        """
+        return self._residency.unload(model_id)
+
+    def batch_room(self, request: GenerationRequest) -> int:
+        """Return how many images one batch of this shape may have, 1 or more.
+
+        From the memory that an image took the last time; before that, and on a CPU, a job's own
+        number or ``DEFAULT_BATCH_ITEMS``, whichever is more.
+        """
+        default = max(request.num_images, DEFAULT_BATCH_ITEMS)
+        item_bytes = self._item_bytes.get(request.batch_shape or "", 0)
+        if self.device.type != "cuda" or item_bytes <= 0:
+            return default
+        memory = device_memory(self.device)
+        room = memory.total_bytes * _USABLE_SHARE - self._residency.resident_bytes
+        return max(1, int(room / item_bytes))
+
+    def _context(
+        self, recorder: SpanRecorder, cancel: CancelToken, patience: Patience | None
+    ) -> JobContext:
+        return JobContext(
             device=self.device,
             residency=self._residency,
             recorder=recorder,
@@ -101,71 +273,129 @@ class Engine:
             clock=self._clock,
             locate=self._locate,
             tokenizers=self._tokenizers,
+            patience=patience,
+            embeds=self._embeds,
         )
-        reset_peaks(self.device)
+
+    def _begin(self) -> None:
+        if self._num_running == 0:  # with other jobs on the device the peaks are shared
+            reset_peaks(self.device)
+        self._num_running += 1
+
+    def _job(
+        self,
+        context: JobContext,
+        request: GenerationRequest,
+        events: Generator[JobEvent, None, tuple[str, Enhancement | None]],
+    ) -> Generator[JobEvent, None, EngineResult]:
+        """Drive one job; what it held is free afterwards."""
+        self._begin()
         try:
-            prompt, enhancement = yield from self._run(context, request)
+            prompt, enhancement = yield from events
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
             message = str(error)
         else:
+            self._learn_item_bytes(request)
             return self._result(context, prompt, enhancement)
+        finally:
+            self._num_running -= 1
+            context.release_all()
         # Outside the handler: inside it the traceback would keep every tensor of the job alive.
         raise self._out_of_memory(request, message)
 
+    def _learn_item_bytes(self, request: GenerationRequest) -> None:
+        """Keep what one image takes beside the weights; of a lone job only, whose peak is its."""
+        if request.batch_shape is None or self._num_running > 1:
+            return
+        peak_bytes = device_memory(self.device).peak_allocated_bytes
+        activations = peak_bytes - self._residency.resident_bytes
+        self._item_bytes[request.batch_shape] = max(0, activations) // request.num_images
+
     def _run(
-        self, context: JobContext, request: GenerationRequest
+        self, context: JobContext, request: GenerationRequest, enhancement: Enhancement | None
     ) -> Generator[JobEvent, None, tuple[str, Enhancement | None]]:
-        yield from self._import_libraries(context, request)
-        driver = wan if request.family == "wan" else sdxl
-        limit = self._token_limits[request.model]
+        plan = request.enhancement if enhancement is None else None
+        family = wan if request.family == "wan" else sdxl
+        yield from self._import_libraries(
+            context, {**({"qwen": enhance} if plan else {}), request.family: family}
+        )
         # Two loads must not fight over one disk and the memory: the enhancer is needed first.
-        plan = request.enhancement
         enhancer = enhance.request_model(context, plan.model) if plan else None
+        prompt = _prompt_of(request, enhancement)
         with context.recorder.span(Phase.PREPARE):
-            for param, text in (
-                ("prompt", request.prompt),
-                ("negative_prompt", request.negative_prompt),
-            ):
-                check_token_count(
-                    driver.count_tokens(context, request.model, text),
-                    limit=limit,
-                    model_id=request.model,
-                    param=param,
-                )
-        futures = driver.request_components(context, request.model)
-        prompt, account = request.prompt, None
+            self._check_tokens(context, request, prompt)
+        futures = family.request_components(context, request.model)
         if plan and enhancer:
-            enhanced = yield from enhance.enhance(
-                context,
-                request.prompt,
-                plan=plan,
-                model_future=enhancer,
-                count_target_tokens=lambda text: driver.count_tokens(context, request.model, text),
-                target_token_limit=limit,
-            )
-            prompt, account = enhanced.prompt, enhanced.enhancement
-            yield PromptEnhanced(enhancement=account)
+            prompt, enhancement = yield from self._enhance(context, request, plan, enhancer)
+            enhancer = None  # its weights may go now
         if isinstance(futures, wan.WanFutures):
+            limit = self._token_limits[request.model]
             yield from wan.run(context, request, prompt=prompt, token_limit=limit, futures=futures)
         else:
             yield from sdxl.run(context, request, prompt=prompt, futures=futures)
-        return prompt, account
+        return prompt, enhancement
+
+    def _enhance_only(
+        self, context: JobContext, request: GenerationRequest
+    ) -> Generator[JobEvent, None, tuple[str, Enhancement | None]]:
+        plan = request.enhancement
+        if plan is None:
+            raise InvalidRequest(
+                f"Job type {request.job_type!r} has no enhancer.",
+                param="job_type",
+                hint="Take one of the enhanced job types.",
+            )
+        yield from self._import_libraries(context, {"qwen": enhance})
+        enhancer = enhance.request_model(context, plan.model)
+        with context.recorder.span(Phase.PREPARE):
+            self._check_tokens(context, request, request.prompt)
+        return (yield from self._enhance(context, request, plan, enhancer))
+
+    def _enhance(
+        self,
+        context: JobContext,
+        request: GenerationRequest,
+        plan: EnhancementPlan,
+        enhancer: Future[Component],
+    ) -> Generator[JobEvent, None, tuple[str, Enhancement]]:
+        enhanced = yield from enhance.enhance(
+            context,
+            request.prompt,
+            plan=plan,
+            model_future=enhancer,
+            count_target_tokens=lambda text: self._count_tokens(context, request, text),
+            target_token_limit=self._token_limits[request.model],
+        )
+        context.release(plan.model)
+        yield PromptEnhanced(enhancement=enhanced.enhancement)
+        return enhanced.prompt, enhanced.enhancement
+
+    def _count_tokens(self, context: JobContext, request: GenerationRequest, text: str) -> int:
+        family = wan if request.family == "wan" else sdxl
+        return family.count_tokens(context, request.model, text)
+
+    def _check_tokens(self, context: JobContext, request: GenerationRequest, prompt: str) -> None:
+        for param, text in (("prompt", prompt), ("negative_prompt", request.negative_prompt)):
+            check_token_count(
+                self._count_tokens(context, request, text),
+                limit=self._token_limits[request.model],
+                model_id=request.model,
+                param=param,
+            )
 
     def _import_libraries(
-        self, context: JobContext, request: GenerationRequest
+        self, context: JobContext, families: Mapping[str, _Family]
     ) -> Generator[JobEvent, None, None]:
-        families = [("qwen", enhance)] if request.enhancement else []
-        families.append((request.family, wan if request.family == "wan" else sdxl))
-        missing = [(name, module) for name, module in families if name not in self._imported]
+        missing = {name: family for name, family in families.items() if name not in self._imported}
         if not missing:
             return
         start_s = self._clock.monotonic()
         yield PhaseStarted(phase=Phase.STARTUP)
         with context.recorder.span(Phase.STARTUP, facts={"what": "imports"}):
-            for name, module in missing:
-                module.import_libraries()
+            for name, family in missing.items():
+                family.import_libraries()
                 self._imported.add(name)
         yield PhaseEnded(phase=Phase.STARTUP, duration_s=self._clock.monotonic() - start_s)
 
@@ -203,6 +433,11 @@ class Engine:
             f"{self.device} ran out of memory: {_first_line(message)}",
             hint=what_fits(request, need),
         )
+
+
+def _prompt_of(request: GenerationRequest, enhancement: Enhancement | None) -> str:
+    """Return the prompt to generate with, as far as it is known before the enhancer is asked."""
+    return (enhancement.enhanced_prompt if enhancement else None) or request.prompt
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

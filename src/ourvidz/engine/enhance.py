@@ -54,6 +54,11 @@ def request_model(context: JobContext, model_id: str) -> Future[Component]:
     )
 
 
+def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
+    """Start loading everything that an enhancer has."""
+    return [request_model(context, model_id)]
+
+
 def enhance(
     context: JobContext,
     prompt: str,

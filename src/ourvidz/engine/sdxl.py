@@ -7,10 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.embeds import EmbedKey
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.imports import library_imports
@@ -73,6 +76,12 @@ def _tokenizers(context: JobContext, model_id: str) -> tuple[Any, Any]:
     )
 
 
+def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
+    """Start loading everything that a model has."""
+    futures = request_components(context, model_id)
+    return [futures.text_encoder, futures.text_encoder_2, futures.unet, futures.vae]
+
+
 def count_tokens(context: JobContext, model_id: str, text: str) -> int:
     """Return how many tokens ``text`` takes in whichever encoder's tokenizer takes more."""
     return max(
@@ -81,61 +90,108 @@ def count_tokens(context: JobContext, model_id: str, text: str) -> int:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditioning:
+    """What one job's prompts say, one row each."""
+
+    positive: sdxl_encode.PromptEmbeds
+    negative: sdxl_encode.PromptEmbeds | None  # None: no guidance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoders:
+    """Both text encoders with their tokenizers."""
+
+    components: tuple[Component, Component]
+    tokenizers: tuple[Any, Any]
+
+
 def run(
     context: JobContext, request: GenerationRequest, *, prompt: str, futures: SdxlFutures
 ) -> Generator[JobEvent, None, None]:
     """Encode, prepare, denoise and decode; each image leaves as ``FramesReady``."""
-    encoders = yield from wait_for(
-        context, Phase.LOAD_TEXT_ENCODER, [futures.text_encoder, futures.text_encoder_2]
-    )
-    positive, negative = yield from _encode(context, request, prompt, encoders)
+    encoders = yield from wait_for_encoders(context, request.model, futures)
+    conditioning = yield from encode(context, request, prompt, encoders)
     unet, vae = yield from wait_for(context, Phase.LOAD_UNET, [futures.unet, futures.vae])
-    latents, scheduler, time_ids = _prepare(context, request, unet, vae)
+    with device_phase(context.recorder, Phase.PREPARE, context.device):
+        latents = prepare_latents(context, request, unet, vae)
+        steps = denoise(context, request, unet=unet, latents=latents, conditioning=conditioning)
     latents, context.step_times_s = yield from drive_units(
-        context,
-        Phase.DENOISE,
-        sdxl_denoise.denoise(
-            unet=unet,
-            scheduler=scheduler,
-            latents=latents,
-            prompt_embeds=positive,
-            time_ids=time_ids,
-            negative_prompt_embeds=negative,
-            guidance_scale=request.guidance_scale,
-        ),
-        num_units=request.num_inference_steps,
+        context, Phase.DENOISE, steps, num_units=request.num_inference_steps
     )
-    yield from _decode(context, request, vae, latents)
+    yield from decode(context, request, vae, latents)
 
 
-def _encode(
-    context: JobContext, request: GenerationRequest, prompt: str, encoders: list[Any]
-) -> Generator[JobEvent, None, tuple[Any, Any]]:
-    tokenizer, tokenizer_2 = _tokenizers(context, request.model)
+def wait_for_encoders(
+    context: JobContext, model_id: str, futures: SdxlFutures
+) -> Generator[JobEvent, None, Encoders]:
+    """Wait for both text encoders."""
+    first, second = futures.text_encoder, futures.text_encoder_2
+    yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, [first, second])
+    return Encoders(
+        components=(first.result(), second.result()), tokenizers=_tokenizers(context, model_id)
+    )
+
+
+def embed_ahead(context: JobContext, request: GenerationRequest, *, prompt: str) -> bool:
+    """Keep the job's embeddings if its text encoders are resident; return whether they are kept."""
+    first = context.residency.find(request.model, "text_encoder")
+    second = context.residency.find(request.model, "text_encoder_2")
+    if first is None or second is None:
+        return False
+    encoders = Encoders(components=(first, second), tokenizers=_tokenizers(context, request.model))
+    keys = [_embed_key(request.model, text, encoders) for text in _texts(context, request, prompt)]
+    for key in keys:
+        if context.embeds.get(key) is None:
+            made = _embed(context, key, encoders)
+            context.embeds.put(key, made, made.prompt_embeds, made.pooled_prompt_embeds)
+    return all(context.embeds.get(key) is not None for key in keys)
+
+
+def encode(
+    context: JobContext, request: GenerationRequest, prompt: str, encoders: Encoders
+) -> Generator[JobEvent, None, Conditioning]:
+    """Encode the job's prompts, or take what was encoded ahead."""
     yield PhaseStarted(phase=Phase.ENCODE)
     start_s = context.clock.monotonic()
-
-    def encode(text: str) -> sdxl_encode.PromptEmbeds:
-        return sdxl_encode.encode(
-            [text],
-            tokenizer=tokenizer,
-            tokenizer_2=tokenizer_2,
-            text_encoder=encoders[0],
-            text_encoder_2=encoders[1],
-            device=context.device,
-        )
-
-    with device_phase(context.recorder, Phase.ENCODE, context.device):
-        positive = encode(prompt)
-        negative = None
-        if request.uses_guidance:
-            negative = (
-                encode(request.negative_prompt)
-                if request.negative_prompt or not _zeros_for_empty(context, request.model)
-                else sdxl_encode.zero_prompt_embeds(positive)
-            )
+    keys = [_embed_key(request.model, text, encoders) for text in _texts(context, request, prompt)]
+    with device_phase(context.recorder, Phase.ENCODE, context.device) as facts:
+        cached = [context.embeds.get(key) for key in keys]
+        if all(cached):
+            facts["cached"] = True
+        embeds = [
+            kept or _embed(context, key, encoders) for key, kept in zip(keys, cached, strict=True)
+        ]
+        negative = embeds[1] if len(embeds) > 1 else None
+        if request.uses_guidance and negative is None:
+            negative = sdxl_encode.zero_prompt_embeds(embeds[0])
     yield PhaseEnded(phase=Phase.ENCODE, duration_s=context.clock.monotonic() - start_s)
-    return positive, negative
+    return Conditioning(positive=embeds[0], negative=negative)
+
+
+def _texts(context: JobContext, request: GenerationRequest, prompt: str) -> tuple[str, ...]:
+    """Return what has to be encoded: the prompt, and the negative one unless zeros stand for it."""
+    if not request.uses_guidance:
+        return (prompt,)
+    if not request.negative_prompt and _zeros_for_empty(context, request.model):
+        return (prompt,)
+    return (prompt, request.negative_prompt)
+
+
+def _embed_key(model_id: str, text: str, encoders: Encoders) -> EmbedKey:
+    identities = tuple(component.identity for component in encoders.components)
+    return EmbedKey(model_id=model_id, checkpoints=identities, texts=(text,), max_length=0)
+
+
+def _embed(context: JobContext, key: EmbedKey, encoders: Encoders) -> sdxl_encode.PromptEmbeds:
+    return sdxl_encode.encode(
+        key.texts,
+        tokenizer=encoders.tokenizers[0],
+        tokenizer_2=encoders.tokenizers[1],
+        text_encoder=encoders.components[0].module,
+        text_encoder_2=encoders.components[1].module,
+        device=context.device,
+    )
 
 
 def _zeros_for_empty(context: JobContext, model_id: str) -> bool:
@@ -143,36 +199,57 @@ def _zeros_for_empty(context: JobContext, model_id: str) -> bool:
     return bool(index.get("force_zeros_for_empty_prompt", True))
 
 
-def _prepare(
+def prepare_latents(
     context: JobContext, request: GenerationRequest, unet: Any, vae: Any
-) -> tuple[Any, Any, Any]:
+) -> torch.Tensor:
+    """Return the job's noise, (B, C, H, W), one item a seed."""
+    return sdxl_denoise.prepare_latents(
+        seeds=request.item_seeds,
+        height=request.height,
+        width=request.width,
+        geometry=SdxlGeometry.from_configs(unet=unet.config, vae=vae.config),
+        device=context.device,
+    )
+
+
+def denoise(
+    context: JobContext,
+    request: GenerationRequest,
+    *,
+    unet: Any,
+    latents: torch.Tensor,
+    conditioning: Conditioning,
+) -> Generator[Any, None, torch.Tensor]:
+    """Return the generator of steps over ``latents``; nothing has run yet.
+
+    ``request`` gives size, steps, scheduler and guidance, which are one for all items.
+    """
+    # Imported here because listing schedulers must not cost a CLI start their import.
     from ourvidz.models.schedulers import make_diffusion_scheduler
 
-    with device_phase(context.recorder, Phase.PREPARE, context.device):
-        latents = sdxl_denoise.prepare_latents(
-            seeds=request.item_seeds,
-            height=request.height,
-            width=request.width,
-            geometry=SdxlGeometry.from_configs(unet=unet.config, vae=vae.config),
-            device=context.device,
-        )
-        scheduler = make_diffusion_scheduler(
-            request.scheduler,
-            num_inference_steps=request.num_inference_steps,
-            config=read_config(
-                context.locate(request.model) / "scheduler", "scheduler_config.json"
-            ),
-            device=context.device,
-        )
-        time_ids = sdxl_encode.prepare_time_ids(
+    scheduler = make_diffusion_scheduler(
+        request.scheduler,
+        num_inference_steps=request.num_inference_steps,
+        config=read_config(context.locate(request.model) / "scheduler", "scheduler_config.json"),
+        device=context.device,
+    )
+    return sdxl_denoise.denoise(
+        unet=unet,
+        scheduler=scheduler,
+        latents=latents,
+        prompt_embeds=conditioning.positive,
+        time_ids=sdxl_encode.prepare_time_ids(
             height=request.height, width=request.width, device=context.device
-        )
-    return latents, scheduler, time_ids
+        ),
+        negative_prompt_embeds=conditioning.negative,
+        guidance_scale=request.guidance_scale,
+    )
 
 
-def _decode(
+def decode(
     context: JobContext, request: GenerationRequest, vae: Any, latents: Any
 ) -> Generator[JobEvent, None, None]:
+    """Decode the job's images one by one."""
     yield PhaseStarted(phase=Phase.DECODE, num_units=request.num_images)
     start_s = context.clock.monotonic()
     with device_phase(context.recorder, Phase.DECODE, context.device):

@@ -7,10 +7,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.embeds import EmbedKey
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.imports import library_imports
@@ -60,10 +63,31 @@ def request_components(context: JobContext, model_id: str) -> WanFutures:
     )
 
 
+def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
+    """Start loading everything that a model has."""
+    futures = request_components(context, model_id)
+    return [futures.text_encoder, futures.transformer, futures.vae]
+
+
 def count_tokens(context: JobContext, model_id: str, text: str) -> int:
     """Return how many tokens of the model's text encoder ``text`` takes, end token included."""
     tokenizer = context.tokenizer(model_id, "tokenizer", wan_load.load_tokenizer)
     return len(tokenizer(wan_encode.clean_prompt(text), verbose=False).input_ids)
+
+
+def embed_ahead(
+    context: JobContext, request: GenerationRequest, *, prompt: str, token_limit: int
+) -> bool:
+    """Keep the job's embeddings if its text encoder is resident; return whether they are kept."""
+    text_encoder = context.residency.find(request.model, "text_encoder")
+    if text_encoder is None:
+        return False
+    tokenizer = context.tokenizer(request.model, "tokenizer", wan_load.load_tokenizer)
+    key = _embed_key(request, prompt, text_encoder, token_limit)
+    if context.embeds.get(key) is None:
+        made = _embed(context, key, tokenizer, text_encoder.module)
+        context.embeds.put(key, made, made)
+    return context.embeds.get(key) is not None
 
 
 def run(
@@ -77,9 +101,8 @@ def run(
     """Encode, prepare, denoise and decode; frames leave as ``FramesReady`` in time order."""
     tokenizer = context.tokenizer(request.model, "tokenizer", wan_load.load_tokenizer)
     (text_encoder,) = yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, [futures.text_encoder])
-    positive, negative = yield from _encode(
-        context, request, prompt, tokenizer, text_encoder, token_limit
-    )
+    key = _embed_key(request, prompt, futures.text_encoder.result(), token_limit)
+    positive, negative = yield from _encode(context, key, tokenizer, text_encoder)
     transformer, vae = yield from wait_for(
         context, Phase.LOAD_TRANSFORMER, [futures.transformer, futures.vae]
     )
@@ -102,27 +125,41 @@ def run(
     yield from _decode(context, request, vae, latents)
 
 
+def _embed_key(
+    request: GenerationRequest, prompt: str, text_encoder: Component, token_limit: int
+) -> EmbedKey:
+    texts = (prompt, request.negative_prompt) if request.uses_guidance else (prompt,)
+    return EmbedKey(
+        model_id=request.model,
+        checkpoints=(text_encoder.identity,),
+        texts=texts,
+        max_length=token_limit,
+    )
+
+
+def _embed(context: JobContext, key: EmbedKey, tokenizer: Any, text_encoder: Any) -> torch.Tensor:
+    return wan_encode.encode(
+        key.texts,
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        max_sequence_length=key.max_length,
+        device=context.device,
+    ).prompt_embeds
+
+
 def _encode(
-    context: JobContext,
-    request: GenerationRequest,
-    prompt: str,
-    tokenizer: Any,
-    text_encoder: Any,
-    token_limit: int,
+    context: JobContext, key: EmbedKey, tokenizer: Any, text_encoder: Any
 ) -> Generator[JobEvent, None, tuple[Any, Any]]:
     yield PhaseStarted(phase=Phase.ENCODE)
     start_s = context.clock.monotonic()
-    texts = [prompt, request.negative_prompt] if request.uses_guidance else [prompt]
-    with device_phase(context.recorder, Phase.ENCODE, context.device):
-        embeds = wan_encode.encode(
-            texts,
-            tokenizer=tokenizer,
-            text_encoder=text_encoder,
-            max_sequence_length=token_limit,
-            device=context.device,
-        ).prompt_embeds
+    with device_phase(context.recorder, Phase.ENCODE, context.device) as facts:
+        embeds = context.embeds.get(key)
+        if embeds is None:
+            embeds = _embed(context, key, tokenizer, text_encoder)
+        else:
+            facts["cached"] = True
     yield PhaseEnded(phase=Phase.ENCODE, duration_s=context.clock.monotonic() - start_s)
-    return embeds[:1], (embeds[1:] if request.uses_guidance else None)
+    return embeds[:1], (embeds[1:] if len(key.texts) > 1 else None)
 
 
 def _prepare(

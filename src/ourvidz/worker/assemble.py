@@ -15,6 +15,7 @@ from ourvidz.core.errors import MissingDependency, ModelMissing
 from ourvidz.perf.environment import environment
 
 if TYPE_CHECKING:
+    from ourvidz.worker.engine_runner import EngineRunner
     from ourvidz.worker.run import Worker
 
 _ENGINE_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
@@ -75,3 +76,16 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         dtype=settings.dtype,
     )
     return Worker(engine=engine, clock=clock, environment=environment())
+
+
+def assemble_runner(*, settings: Settings, catalogue: Catalogue, clock: Clock) -> EngineRunner:
+    """Return the engine as the worker service drives it.
+
+    Raises:
+        MissingDependency: the ``engine`` extra is not installed.
+        ConfigInvalid: the device is not on this machine.
+    """
+    worker = assemble_worker(settings=settings, catalogue=catalogue, clock=clock)
+    from ourvidz.worker.engine_runner import EngineRunner
+
+    return EngineRunner(worker=worker, catalogue=catalogue)

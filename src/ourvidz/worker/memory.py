@@ -1,8 +1,9 @@
-"""A job's peak of host memory."""
+"""A job's peak of host memory, and how many jobs shared the process while it was measured."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import psutil
@@ -27,3 +28,34 @@ def host_peak_bytes() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return int(psutil.Process().memory_info().rss)
+
+
+class Company:
+    """Who runs in this process at the same time: peaks of memory are shared among them.
+
+    Callable from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._most_at_once: dict[object, int] = {}
+
+    def enter(self, job: object) -> None:
+        """Begin to count for ``job``; a job that is alone begins a new peak of memory."""
+        with self._lock:
+            if not self._most_at_once:
+                reset_host_peak()
+            self._most_at_once[job] = 0
+            now = len(self._most_at_once)
+            for other, most in self._most_at_once.items():
+                self._most_at_once[other] = max(most, now)
+
+    def most_at_once(self, job: object) -> int:
+        """Return the most jobs that ran at once since ``job`` entered, itself included."""
+        with self._lock:
+            return self._most_at_once[job]
+
+    def leave(self, job: object) -> None:
+        """Stop counting. Idempotent."""
+        with self._lock:
+            self._most_at_once.pop(job, None)

@@ -1,48 +1,38 @@
-"""One job, from request to files on disk and an account of every second."""
+"""From a request to files on disk and an account of every second: one job, turns, or a batch."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ourvidz.core.asset import Asset
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
-from ourvidz.core.event import FramesReady, JobEvent, Note, PhaseStarted, Progress, PromptEnhanced
-from ourvidz.core.files import check_writable, sweep_partials
-from ourvidz.core.job import JobResult, JobState, Timing
-from ourvidz.core.phase import Phase, Span
-from ourvidz.core.recorder import SpanRecorder
+from ourvidz.core.enhancement import Enhancement
+from ourvidz.core.errors import Cancelled
+from ourvidz.core.event import JobEvent
+from ourvidz.core.job import JobResult
 from ourvidz.core.request import GenerationRequest
-from ourvidz.engine.engine import Engine, EngineResult
-from ourvidz.media.sidecar import write_sidecar
-from ourvidz.perf.eta import remaining_s
-from ourvidz.perf.ledger import exclusive_phases_s, median_step_s
-from ourvidz.worker.memory import host_peak_bytes, reset_host_peak
-from ourvidz.worker.report import result_to_dict, settings_of
-from ourvidz.worker.writers import OutputNames, Writer, make_writer
-
-# Raw RGB is more than any file made of it: a safe bound for the check before the work.
-_BYTES_A_PIXEL = 3
-
-# A hidden partial file this old belongs to a process that was killed.
-_STALE_PARTIAL_S = 24 * 3600.0
+from ourvidz.engine.batch import BatchEnd, BatchMember, BatchReport
+from ourvidz.engine.context import Patience
+from ourvidz.engine.engine import Engine
+from ourvidz.engine.result import EngineResult
+from ourvidz.worker.active import ActiveJob, Report
+from ourvidz.worker.finishing import Finishing
+from ourvidz.worker.job_run import JobOrder, JobRun, LastPhases, begin_run
+from ourvidz.worker.memory import Company
+from ourvidz.worker.writers import OutputNames
 
 
 @dataclass(kw_only=True, slots=True)
 class Worker:
-    """Runs jobs one after another on one engine, whose models stay loaded between them."""
+    """Runs jobs on one engine, whose models stay loaded between them."""
 
     engine: Engine
     clock: Clock
     environment: Mapping[str, Any]
-    # Phases of the last job of each workload: what an ETA knows of the phases still to come.
-    _last_phases_s: dict[tuple[object, ...], Mapping[str, float]] = field(
-        default_factory=dict[tuple[object, ...], Mapping[str, float]]
-    )
+    _company: Company = field(default_factory=Company)
+    _last_phases_s: LastPhases = field(default_factory=LastPhases)
 
     def run(
         self,
@@ -52,6 +42,8 @@ class Worker:
         names: OutputNames,
         cancel: CancelToken,
         started_s: float | None = None,
+        enhancement: Enhancement | None = None,
+        check_prompt: Callable[[str], None] | None = None,
     ) -> Generator[JobEvent, None, JobResult]:
         """Run ``request`` and return its result; raises what made it fail.
 
@@ -63,162 +55,219 @@ class Worker:
             cancel: stops the job within one step, shard, token or latent frame.
             started_s: when the job began on the worker's clock, if before this call (a CLI's
                 process start); what came before is the phase ``startup``.
+            enhancement: made by an earlier attempt; the enhancer is then not asked again.
+            check_prompt: called with the enhanced prompt before anything is generated from it;
+                what it raises fails the job.
 
         Raises:
             OutputUnwritable, DiskFull: before any work where that can be known, else later.
             OurVidzError: whatever the engine raises.
         """
-        recorder = SpanRecorder(self.clock)
-        now_s = self.clock.monotonic()
-        job_start_s = now_s if started_s is None else started_s
-        if started_s is not None:
-            recorder.add(
-                Span(phase=Phase.STARTUP, start_s=started_s, end_s=now_s, facts={"what": "process"})
-            )
-        reset_host_peak()
-        with recorder.span(Phase.PREPARE), contextlib.ExitStack() as undo:
-            _prepare_folder(names.folder, request, undo)
-            sweep_partials(names.folder, older_than_s=_STALE_PARTIAL_S, now=self.clock.now())
-            undo_folder = undo.pop_all()
-        with undo_folder:
-            result, writer, notes = yield from self._generate(
-                request, names=names, recorder=recorder, cancel=cancel, undo=undo_folder
-            )
-            assets = writer.finish()
-            finished = self._account(
-                request, result, assets, notes, recorder, job_id=job_id, start_s=job_start_s
-            )
-            with recorder.span(Phase.SAVE, facts={"what": "sidecar"}):
-                undo_folder.callback(names.sidecar.unlink, missing_ok=True)
-                write_sidecar(names.sidecar, result_to_dict(finished))
-            undo_folder.pop_all()
-        finished = replace(finished, timing=self._timing(result, recorder, job_start_s))
-        self._last_phases_s[_workload(request)] = finished.timing.phases_s
-        return finished
+        order = JobOrder(
+            request=request,
+            job_id=job_id,
+            cancel=cancel,
+            names=names,
+            enhancement=enhancement,
+            check_prompt=check_prompt,
+        )
+        job = self._begin(order, started_s=started_s)
+        finishing = yield from _drive(job, self._generate(job, None))
+        return finishing.wait()
+
+    def start(self, order: JobOrder) -> ActiveJob:
+        """Return the job ready to take turns; nothing has run yet, but its time counts from now."""
+        job, patience = self._begin(order), Patience()
+        return ActiveJob([job], _reports(job, self._generate(job, patience)), patience)
+
+    def start_enhance(self, order: JobOrder) -> ActiveJob:
+        """Likewise, of a job that only enhances its prompt: its result has no outputs."""
+        job, patience = self._begin(order), Patience()
+        events = self.engine.enhance_only(
+            order.request, recorder=job.recorder, cancel=order.cancel, patience=patience
+        )
+        return ActiveJob([job], _reports(job, events, has_files=False), patience)
+
+    def start_batch(self, orders: Sequence[JobOrder], *, max_items: int) -> ActiveJob:
+        """Likewise, of jobs of one ``batch_shape`` that run as one batch.
+
+        Each delivers its own files, result and ledger; one that is cancelled or fails drops out
+        and the others go on.
+
+        Args:
+            max_items: images in one denoising; more jobs run in several.
+        """
+        assert all(o.request.enhancement is None or o.enhancement for o in orders), "enhanced"
+        jobs, patience = [self._begin(order) for order in orders], Patience()
+        return ActiveJob(jobs, self._batch_reports(jobs, max_items, patience), patience)
+
+    def _begin(self, order: JobOrder, *, started_s: float | None = None) -> JobRun:
+        return begin_run(
+            order,
+            clock=self.clock,
+            environment=self.environment,
+            company=self._company,
+            last_phases_s=self._last_phases_s,
+            started_s=started_s,
+        )
 
     def _generate(
-        self,
-        request: GenerationRequest,
-        *,
-        names: OutputNames,
-        recorder: SpanRecorder,
-        cancel: CancelToken,
-        undo: contextlib.ExitStack,
-    ) -> Generator[JobEvent, None, tuple[EngineResult, Writer, tuple[Note, ...]]]:
-        notes: list[Note] = []
-        writer: Writer | None = None
-        enhancement = None
-        progress = _ProgressClock(self.clock, self._last_phases_s.get(_workload(request), {}))
-        events = self.engine.generate(request, recorder=recorder, cancel=cancel)
+        self, job: JobRun, patience: Patience | None
+    ) -> Generator[JobEvent, None, EngineResult]:
+        return self.engine.generate(
+            job.request,
+            recorder=job.recorder,
+            cancel=job.order.cancel,
+            enhancement=job.order.enhancement,
+            patience=patience,
+        )
+
+    def _batch_reports(
+        self, jobs: Sequence[JobRun], max_items: int, patience: Patience
+    ) -> Generator[Report, None, None]:
+        opened: list[JobRun] = []
+        for job in jobs:
+            error = _open(job)
+            if error is None:
+                opened.append(job)
+            else:
+                yield _failed(job, error)
+        members = [_Member(job) for job in opened]
+        if not members:
+            return
+        events = self.engine.generate_batch(
+            [member.as_batch_member() for member in members],
+            max_items=max_items,
+            patience=patience,
+        )
+        try:
+            yield from _member_reports(members, events)
+        except Exception as error:  # noqa: BLE001 - a defect, not a job's own error: all that still run fail
+            for member in members:
+                if not member.has_ended:
+                    yield member.fail(error)
+        finally:
+            events.close()
+
+
+def _drive(
+    job: JobRun, events: Generator[JobEvent, None, EngineResult], *, has_files: bool = True
+) -> Generator[JobEvent, None, Finishing]:
+    """Drive one job to its last frame; without files if it raises or is closed."""
+    with job.undo as undo:
+        job.open(has_files=has_files)
         undo.callback(events.close)
         while True:
             try:
                 event = next(events)
             except StopIteration as stop:
-                assert writer is not None, "an engine ends with at least one frame"
-                return stop.value, writer, tuple(notes)
-            if isinstance(event, PromptEnhanced):
-                enhancement = event.enhancement
-            elif isinstance(event, Note):
-                notes.append(event)
-            elif isinstance(event, FramesReady):
-                if writer is None:
-                    settings = settings_of(request, enhancement, self.environment)
-                    writer = make_writer(request, names=names, recorder=recorder, settings=settings)
-                    undo.callback(writer.abandon)
-                writer.add(event)
-            yield progress.with_eta(event)
+                result = stop.value
+                break
+            yield from job.take(event)
+        assert job.writer is not None or not has_files, "an engine ends with at least one frame"
+        job.undo = undo.pop_all()
+    return Finishing(job, result)
 
-    def _account(
-        self,
-        request: GenerationRequest,
-        result: EngineResult,
-        assets: tuple[Asset, ...],
-        notes: tuple[Note, ...],
-        recorder: SpanRecorder,
-        *,
-        job_id: str,
-        start_s: float,
-    ) -> JobResult:
-        return JobResult(
-            job_id=job_id,
-            request=request,
-            state=JobState.SUCCEEDED,
-            outputs=assets,
-            enhancement=result.enhancement,
-            timing=self._timing(result, recorder, start_s),
-            adjustments=notes,
-            environment=self.environment,
-            memory={"host_peak_bytes": host_peak_bytes(), **result.memory},
+
+def _reports(
+    job: JobRun, events: Generator[JobEvent, None, EngineResult], *, has_files: bool = True
+) -> Generator[Report, None, None]:
+    driven = _drive(job, events, has_files=has_files)
+    job_id = job.order.job_id
+    try:
+        while True:
+            try:
+                event = next(driven)
+            except StopIteration as stop:
+                yield Report(job_id=job_id, finishing=stop.value, device_s=job.device_s)
+                return
+            yield Report(job_id=job_id, event=event)
+    except Exception as error:  # noqa: BLE001 - whatever a job met is its own end, not the driving thread's
+        yield _failed(job, error)
+    finally:
+        driven.close()
+
+
+def _open(job: JobRun) -> Exception | None:
+    try:
+        job.open()
+    except Exception as error:  # noqa: BLE001 - the job's own end, not its batch's
+        return error
+    return None
+
+
+def _failed(job: JobRun, error: Exception) -> Report:
+    job.undo.close()
+    return Report(job_id=job.order.job_id, error=error, device_s=job.device_s)
+
+
+class _Member:
+    """A job of a batch: what it met itself ends it alone."""
+
+    def __init__(self, job: JobRun) -> None:
+        self._job = job
+        self._cancel = _OwnCancel(job.order.cancel)
+        self.has_ended = False
+
+    def as_batch_member(self) -> BatchMember:
+        """Return what the engine needs of it."""
+        return BatchMember(
+            request=self._job.request,
+            recorder=self._job.recorder,
+            cancel=self._cancel,
+            enhancement=self._job.order.enhancement,
         )
 
-    def _timing(self, result: EngineResult, recorder: SpanRecorder, start_s: float) -> Timing:
-        end_s = self.clock.monotonic()
-        spans = recorder.spans()
-        phases_s = exclusive_phases_s(spans, start_s=start_s, end_s=end_s)
-        unattributed_s = phases_s.pop(Phase.UNATTRIBUTED.value)
-        return Timing(
-            total_s=end_s - start_s,
-            phases_s=phases_s,
-            unattributed_s=unattributed_s,
-            step_s=median_step_s(result.step_times_s),
-            step_times_s=result.step_times_s,
-            state=result.state,
-            compile_state=result.compile_state,
-            spans=spans,
+    def take(self, report: BatchReport) -> Generator[Report, None, None]:
+        """Turn the engine's report into the job's own; nothing after its end."""
+        if self.has_ended:
+            return
+        if isinstance(report, BatchEnd):
+            yield self._end(report)
+            return
+        try:
+            for event in self._job.take(report.event):
+                yield Report(job_id=self._job.order.job_id, event=event)
+        except Exception as error:  # noqa: BLE001 - this job's disk, not the batch's
+            yield self.fail(error)
+
+    def fail(self, error: Exception) -> Report:
+        """End with an error; the engine drops the job at its next look."""
+        self.has_ended = True
+        self._cancel.cancel()
+        return _failed(self._job, error)
+
+    def _end(self, end: BatchEnd) -> Report:
+        if end.result is None:
+            return self.fail(end.error or Cancelled())
+        self.has_ended = True
+        return Report(
+            job_id=self._job.order.job_id,
+            finishing=Finishing(self._job, end.result),
+            device_s=self._job.device_s,
         )
 
 
-class _ProgressClock:
-    """Times the units of the running phase and adds an ETA to each progress event."""
-
-    def __init__(self, clock: Clock, previous_phases_s: Mapping[str, float]) -> None:
-        self._clock = clock
-        self._previous_phases_s = previous_phases_s
-        self._last_s = clock.monotonic()
-        self._last_done = 0
-        self._unit_times_s: list[float] = []
-
-    def with_eta(self, event: JobEvent) -> JobEvent:
-        now_s = self._clock.monotonic()
-        if isinstance(event, PhaseStarted):
-            self._last_s, self._last_done, self._unit_times_s = now_s, 0, []
-        if not isinstance(event, Progress):
-            return event
-        new_units = max(1, event.done - self._last_done)
-        self._unit_times_s += [(now_s - self._last_s) / new_units] * new_units
-        self._last_s, self._last_done = now_s, event.done
-        eta_s = remaining_s(
-            phase=event.phase,
-            unit_times_s=self._unit_times_s,
-            num_units=event.num_units,
-            previous_phases_s=self._previous_phases_s,
-        )
-        return replace(event, eta_s=eta_s)
+def _member_reports(
+    members: Sequence[_Member], events: Generator[BatchReport, None, None]
+) -> Generator[Report, None, None]:
+    for report in events:
+        yield from members[report.index].take(report)
 
 
-def _workload(request: GenerationRequest) -> tuple[object, ...]:
-    return (
-        request.model,
-        request.width,
-        request.height,
-        request.num_frames,
-        request.num_images,
-        request.num_inference_steps,
-        request.uses_guidance,
-        request.enhancement is not None,
-    )
+class _OwnCancel(CancelToken):
+    """Set by whoever cancels the job, or by the job's own failure."""
 
+    def __init__(self, order_cancel: CancelToken) -> None:
+        super().__init__()
+        self._order_cancel = order_cancel
 
-def _prepare_folder(folder: Path, request: GenerationRequest, undo: contextlib.ExitStack) -> None:
-    """Make sure that the folder can be written; ``undo`` removes what had to be created."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    for path in missing[::-1]:  # the last callback runs first: the deepest folder goes first
-        undo.callback(_remove_if_empty, path)
-    items = request.num_frames * request.num_images
-    check_writable(folder, bytes_needed=items * request.width * request.height * _BYTES_A_PIXEL)
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the job is over for either reason."""
+        return super().is_cancelled or self._order_cancel.is_cancelled
 
-
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    def raise_if_cancelled(self) -> None:
+        """Raise ``Cancelled`` once the job is over for either reason."""
+        if self.is_cancelled:
+            raise Cancelled()

@@ -27,7 +27,10 @@ from ourvidz.media.probe import MediaFacts, check, probe
 from ourvidz.media.thumbnail import write_thumbnail
 from ourvidz.media.video import VideoWriter
 
-_QUEUE_FRAMES = 16  # decoded frames that may wait for the encoder: bounds memory
+# Decoded frames that may wait for the encoder: a clip of ordinary length whole, so that the device
+# goes on with the next job, and no more than this many bytes.
+_QUEUE_BYTES = 128 * 2**20
+_MIN_QUEUE_FRAMES = 16
 _IMAGE_THREADS = 4  # PNG compression releases the interpreter lock
 
 
@@ -61,8 +64,12 @@ class Writer(Protocol):
         """Take decoded frames. Raises what a writing thread met, as soon as it met it."""
         ...
 
+    def end(self) -> None:
+        """Say that no more frames come: the files are finished without anyone waiting."""
+        ...
+
     def finish(self) -> tuple[Asset, ...]:
-        """Wait for the files and return their probed facts."""
+        """Wait for the files and return their probed facts. Call ``end`` before."""
         ...
 
     def abandon(self) -> None:
@@ -96,7 +103,7 @@ class _VideoFileWriter:
         self._recorder = recorder
         self._settings = settings
         self._path = names.media(request.media_type, 0, 1)
-        self._queue: queue.Queue[RgbFrame | None] = queue.Queue(_QUEUE_FRAMES)
+        self._queue: queue.Queue[RgbFrame | None] = queue.Queue(_queue_frames(request))
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
         self._result: Future[Asset] = self._pool.submit(self._write)
@@ -104,28 +111,26 @@ class _VideoFileWriter:
     def add(self, event: FramesReady) -> None:
         for frame in event.frames:
             self._put(frame)
-
-    def _put(self, frame: RgbFrame | None) -> None:
-        while True:
             if self._result.done():
                 self._result.result()
-                return
+
+    def _put(self, frame: RgbFrame | None) -> None:
+        while not self._result.done():
             with contextlib.suppress(queue.Full):
                 self._queue.put(frame, timeout=0.1)  # looks at the result again if the disk fails
                 return
 
-    def finish(self) -> tuple[Asset, ...]:
+    def end(self) -> None:
         self._put(None)
+
+    def finish(self) -> tuple[Asset, ...]:
         asset = self._result.result()
         self._pool.shutdown()
         return (asset,)
 
     def abandon(self) -> None:
         self._stopped.set()
-        while not self._result.done():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=0.1)
-                break
+        self._put(None)
         self._pool.shutdown(wait=True)
         for path in (self._path, self._names.thumbnail(self._path)):
             path.unlink(missing_ok=True)
@@ -161,6 +166,10 @@ class _VideoFileWriter:
         )
 
 
+def _queue_frames(request: GenerationRequest) -> int:
+    return max(_MIN_QUEUE_FRAMES, _QUEUE_BYTES // (request.width * request.height * 3))
+
+
 class _ImageFilesWriter:
     def __init__(
         self,
@@ -182,6 +191,9 @@ class _ImageFilesWriter:
             if result.done():
                 result.result()
         self._results.append(self._pool.submit(self._write, event.item, event.frames[0]))
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=False)
 
     def finish(self) -> tuple[Asset, ...]:
         assets = tuple(result.result() for result in self._results)
