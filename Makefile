@@ -42,13 +42,15 @@ check: $(READY) ## Format, lint, types, import rules, generated docs
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python -m ourvidz.catalog.reference --check docs/reference
+	$(BIN)/python -m ourvidz.api.openapi docs/reference/openapi.json --check
 
 fix: $(READY) ## Format and mend what ruff can mend
 	$(BIN)/ruff format $(RUFF_PATHS)
 	$(BIN)/ruff check --fix $(RUFF_PATHS)
 
-docs: $(READY) ## Write docs/reference from the catalogue
+docs: $(READY) ## Write docs/reference from the catalogue and the API
 	$(BIN)/python -m ourvidz.catalog.reference docs/reference
+	$(BIN)/python -m ourvidz.api.openapi docs/reference/openapi.json
 
 clean: ## Remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,8 @@ class Parameter:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refuse(value, "is not a number")
+        if not math.isfinite(value):
+            raise self._refuse(value, "is not a finite number")
         if self.kind == "int":
             if value != int(value):
                 raise self._refuse(value, "is not a whole number")
@@ -64,8 +67,6 @@ class Parameter:
         return str(value)
 
     def _check_bounds(self, value: int | float) -> int | float:
-        if not (value == value and abs(value) != float("inf")):
-            raise self._refuse(value, "is not a finite number")
         low, high = self.minimum, self.maximum
         if (low is not None and value < low) or (high is not None and value > high):
             raise self._refuse(value, "is out of range", hint=f"Choose {self.bounds_text}.")

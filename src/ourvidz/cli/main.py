@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ourvidz
-from ourvidz.cli import doctor, generate, models
+from ourvidz.cli import bridge, doctor, generate, jobs, keys, models, serve, worker
 from ourvidz.cli.output import show_error
 from ourvidz.core.errors import Cancelled, OurVidzError
 
@@ -21,6 +21,11 @@ app = typer.Typer(
 )
 generate.register(app)
 app.add_typer(models.app, name="models")
+app.add_typer(bridge.app, name="bridge")
+serve.register(app)
+worker.register(app)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
 doctor.register(app)
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention

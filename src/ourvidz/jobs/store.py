@@ -67,7 +67,8 @@ class JobStore(Protocol):
         Raises:
             IdempotencyConflict: the key was used with another body.
             QuotaExceeded: the key's queued jobs, or its device seconds of the last 24 hours
-                together with what these jobs are predicted to take, would exceed ``quotas``.
+                together with what these and its queued jobs are predicted to take, would exceed
+                ``quotas``.
         """
         ...
 
@@ -194,7 +195,8 @@ class JobStore(Protocol):
         """Publish: state, assets, performance record, outbox and charge in one transaction.
 
         A job whose cancel was requested in the meantime is cancelled instead, and False comes
-        back: nothing of it is published.
+        back: nothing of it is published. Repeated by the attempt that has published (its answer
+        was lost), it changes nothing and says True.
         """
         ...
 
@@ -280,6 +282,13 @@ class JobStore(Protocol):
 
     def mark_assets_deleted(self, asset_ids: Sequence[str]) -> None:
         """Say that files are gone from storage."""
+        ...
+
+    def note_published(self, asset_id: str, *, key: str, thumbnail_key: str | None) -> None:
+        """Remember under which other names a file was published, to delete them with it.
+
+        They stand in its facts as ``published_key`` and ``published_thumbnail_key``.
+        """
         ...
 
     def is_published(self, bucket: str, key: str) -> bool:

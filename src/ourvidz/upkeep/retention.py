@@ -74,9 +74,10 @@ def _delete(
 
 def _keys(asset: StoredAsset) -> Iterator[str]:
     """Yield every key that holds the file, its thumbnail or a copy under a legacy name."""
-    published = asset.facts.get("published_key")
-    if isinstance(published, str):
-        yield published
+    for name in ("published_key", "published_thumbnail_key"):
+        published = asset.facts.get(name)
+        if isinstance(published, str):
+            yield published
     if asset.thumbnail_key is not None:
         yield asset.thumbnail_key
     yield asset.key

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import secrets
 import socket
 import threading
@@ -20,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings
@@ -47,6 +50,8 @@ _log = logging.getLogger(__name__)
 _MAX_FINISHING = 2
 # A wait for loading weights inside one turn; nothing else could run meanwhile.
 _BLOCK_S = 0.05
+# A dead worker's folder is removed once nothing in it has changed for so long.
+_STALE_WORK_S = 3600.0
 # What a CUDA context says once it is lost for good: only a new process helps.
 _BROKEN_DEVICE = ("CUDA error", "cuBLAS", "CUDNN_STATUS", "device-side assert", "NCCL error")
 
@@ -149,7 +154,7 @@ class WorkerService:
     def run(self) -> int:
         """Work until ``stop``; return the exit status: 0, or 1 if the device was lost."""
         logging.getLogger("ourvidz").addHandler(self._log_handler)
-        remove_folder(self._folder)
+        self._sweep_work()
         try:
             self._heartbeat.start()
             self._describe("starting")
@@ -526,6 +531,21 @@ class WorkerService:
             self._operator_pool.submit(self._change_residency, verb, model)
         else:
             _log.warning("unknown command %r", verb)
+
+    def _sweep_work(self) -> None:
+        """Remove what killed workers of this host left; a folder lately used may be another's.
+
+        Another container may share host name and disk, and its processes can't be seen from here.
+        """
+        remove_folder(self._folder)
+        if not self._folder.parent.is_dir():
+            return
+        name = re.compile(rf"{re.escape(self._host)}-(\d+)-[0-9a-f]+")
+        for folder in self._folder.parent.iterdir():
+            match = name.fullmatch(folder.name)
+            is_old = time.time() - folder.stat().st_mtime > _STALE_WORK_S
+            if match and is_old and not psutil.pid_exists(int(match.group(1))):
+                remove_folder(folder)
 
     def _change_residency(self, verb: str, model: str) -> None:
         runner = self._require_runner()

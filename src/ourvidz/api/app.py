@@ -1,0 +1,76 @@
+"""The application, put together from four lists: routes, middleware, handlers, lifespan."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+import ourvidz
+from ourvidz.api.deps import AppDeps
+from ourvidz.api.errors import EXCEPTION_HANDLERS, ErrorRenderer
+from ourvidz.api.metrics import make_metrics
+from ourvidz.api.middleware import API_PREFIX, OPENAI_PREFIX, middleware_of
+from ourvidz.api.openai.errors import error_body as openai_error_body
+from ourvidz.api.openai.routes import router as openai_router
+from ourvidz.api.openapi import describe
+from ourvidz.api.routes import assets, jobs, keys, models, queue, system
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def _long_answers_end(app: FastAPI) -> AsyncIterator[None]:
+    """Streams end with the server; clients come back and go on where they were."""
+    deps: AppDeps = app.state.deps
+    try:
+        yield
+    finally:
+        deps.closing.set()
+
+
+ROUTES: tuple[tuple[str, APIRouter], ...] = (
+    ("", system.router),
+    ("", assets.files_router),
+    (API_PREFIX, jobs.router),
+    (API_PREFIX, queue.router),
+    (API_PREFIX, assets.router),
+    (API_PREFIX, models.router),
+    (API_PREFIX, keys.router),
+    (API_PREFIX, system.status_router),
+    (OPENAI_PREFIX, openai_router),
+)
+MIDDLEWARE = middleware_of
+ERROR_RENDERERS: Mapping[str, ErrorRenderer] = {f"{OPENAI_PREFIX}/": openai_error_body}
+LIFESPAN: tuple[Lifespan, ...] = (_long_answers_end,)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for part in LIFESPAN:
+            await stack.enter_async_context(part(app))
+        yield
+
+
+def create_app(deps: AppDeps) -> FastAPI:
+    """Return the service over ``deps``. Starts nothing and opens nothing."""
+    metrics = make_metrics(deps.store)
+    app = FastAPI(
+        title="OurVidz",
+        version=ourvidz.__version__,
+        docs_url=None,  # ours carries a content security policy
+        redoc_url=None,
+        lifespan=_lifespan,
+        middleware=list(MIDDLEWARE(deps=deps, metrics=metrics, renderers=ERROR_RENDERERS)),
+        exception_handlers=dict(EXCEPTION_HANDLERS),  # type: ignore[arg-type]
+    )
+    app.state.deps = deps
+    app.state.metrics = metrics
+    app.state.error_renderers = ERROR_RENDERERS
+    app.state.started_at = deps.clock.now()
+    for prefix, router in ROUTES:
+        app.include_router(router, prefix=prefix)
+    describe(app)
+    return app

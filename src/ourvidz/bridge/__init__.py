@@ -1,0 +1,1 @@
+"""The legacy bridge: old Redis lists in, old callbacks out."""
