@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("benchmarks/records/queue-cpu.json"))
     parser.add_argument("--fresh", action="store_true", help="begin the record anew")
     arguments = parser.parse_args()
-    with _settings(arguments.store) as settings:
+    with store_settings(arguments.store) as settings:
         results = measure(
             settings,
             system=arguments.store,
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _settings(store: str) -> Iterator[Settings]:
+def store_settings(store: str) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="ovz-q-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         url = stack.enter_context(_postgres(folder)) if store == "postgres" else None

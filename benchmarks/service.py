@@ -50,6 +50,7 @@ class Outcome:
 
     jobs: list[dict[str, Any]]
     submit_s: list[float]  # of one request of one job
+    read_s: list[float]  # of one look at a job
     cancel_s: list[float]  # from the request to the terminal state
     wall_s: float
     probes: int  # looks at /healthz
@@ -77,7 +78,7 @@ def main() -> None:
     if arguments.record:
         write_record(
             arguments.record,
-            new_record(suite="service", results=results, created_at=datetime.now(UTC)),
+            new_record(suite="service", results=results, now=datetime.now(UTC)),
         )
 
 
@@ -138,6 +139,7 @@ def load(client: httpx.Client, arguments: argparse.Namespace, ready_s: float) ->
     return Outcome(
         jobs=jobs,
         submit_s=submit_s,
+        read_s=[_timed_read(client, job["id"]) for job in jobs[:100]],
         cancel_s=[_cancel_one(client) for _ in range(arguments.cancels)],
         wall_s=wall_s,
         probes=sum(probes.values()),
@@ -174,6 +176,12 @@ def _timed_submit(client: httpx.Client, body: dict[str, Any]) -> float:
     return time.perf_counter() - start_s
 
 
+def _timed_read(client: httpx.Client, job_id: str) -> float:
+    start_s = time.perf_counter()
+    client.get(f"/api/v1/jobs/{job_id}").raise_for_status()
+    return time.perf_counter() - start_s
+
+
 def _cancel_one(client: httpx.Client) -> float:
     body = {"prompt": "a red circle moving left", "job_type": "video_high", "seed": 1}
     link = f"/api/v1/jobs/{client.post('/api/v1/jobs', json=body).raise_for_status().json()['id']}"
@@ -205,7 +213,7 @@ def results_of(outcome: Outcome, *, short: bool) -> list[BenchmarkResult]:
     notes = "pocket models, one CPU worker"
     notes += f"; short: {_SHORT | _SHORT_VIDEO | _SHORT_BATCH}" if short else "; job types' values"
     succeeded = [job for job in outcome.jobs if job["state"] == "succeeded"]
-    low, high = wilson(len(succeeded), len(outcome.jobs))
+    low, high = (round(bound, 6) for bound in wilson(len(succeeded), len(outcome.jobs)))
 
     def figure(metric: str, value: float, unit: str, n: int, **bounds: Any) -> BenchmarkResult:
         return BenchmarkResult(
@@ -231,6 +239,7 @@ def results_of(outcome: Outcome, *, short: bool) -> list[BenchmarkResult]:
         figure("ready_s", outcome.ready_s, "s", 1),
         figure("submit_p50_ms", statistics.median(submit_ms), "ms", len(submit_ms)),
         figure("submit_p99_ms", submit_ms[int(0.99 * (len(submit_ms) - 1))], "ms", len(submit_ms)),
+        figure("read_p50_ms", 1000 * statistics.median(outcome.read_s), "ms", len(outcome.read_s)),
     ]
     if outcome.cancel_s:
         results.append(
@@ -239,8 +248,8 @@ def results_of(outcome: Outcome, *, short: bool) -> list[BenchmarkResult]:
                 statistics.median(outcome.cancel_s),
                 "s",
                 len(outcome.cancel_s),
-                low=min(outcome.cancel_s),
-                high=max(outcome.cancel_s),
+                low=round(min(outcome.cancel_s), 6),
+                high=round(max(outcome.cancel_s), 6),
             )
         )
     for job_type in sorted({job["job_type"] for job in succeeded}):
@@ -255,8 +264,8 @@ def results_of(outcome: Outcome, *, short: bool) -> list[BenchmarkResult]:
                 statistics.median(totals),
                 "s",
                 len(totals),
-                low=min(totals),
-                high=max(totals),
+                low=round(min(totals), 6),
+                high=round(max(totals), 6),
                 case=job_type,
             )
         )

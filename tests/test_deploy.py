@@ -1,4 +1,4 @@
-"""Container files: they lint, and what they name exists. Building needs Docker, which tests lack."""
+"""Container files: they lint, and what they name exists. Building them needs Docker."""
 
 from __future__ import annotations
 

@@ -20,6 +20,16 @@ HEAVY = ("torch", "diffusers", "transformers")
         "ourvidz.checkpoints.pull",
         "ourvidz.checkpoints.inspect",
         "ourvidz.checkpoints.verify",
+        "ourvidz.api.app",
+        "ourvidz.bridge.service",
+        "ourvidz.jobs.open",
+        "ourvidz.storage.open",
+        "ourvidz.policy.build",
+        "ourvidz.upkeep.loop",
+        "ourvidz.worker.heartbeat_process",
+        "ourvidz.worker.service",
+        "ourvidz.worker.supervisor",
+        "ourvidz.worker.testing",
     ],
 )
 def test_it_imports_without_torch(module):

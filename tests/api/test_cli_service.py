@@ -1,8 +1,10 @@
 """``serve``, ``jobs`` and ``keys`` from the command line."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import httpx
 import pytest
 
 from ourvidz.api.auth import is_well_formed
+from ourvidz.cli import serve
 from ourvidz.cli.main import main
 from tests.api.worker import claim, finish_job
 
@@ -139,6 +142,12 @@ def test_a_key_is_shown_alone_on_stdout(cli):
 
 
 # serve
+
+
+def test_small_answers_do_not_wait_for_the_clients_acknowledgement():
+    """asyncio sets TCP_NODELAY only on sockets that name their protocol."""
+    with contextlib.closing(serve._listen("127.0.0.1", 0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_it_refuses_to_listen_beyond_loopback_without_a_key(cli):

@@ -8,6 +8,7 @@ pytest.importorskip("resource")
 SCRIPT = Path(__file__).with_name("out_of_memory_job.py")
 
 
+@pytest.mark.slow
 def test_it_is_caught_cleaned_and_says_what_would_fit(tiny_models, tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tiny_models), str(tmp_path)],

@@ -364,6 +364,7 @@ sys.exit("\\n".join(failures) or 0)
 """
 
 
+@pytest.mark.slow
 def test_parallel_loads_may_be_the_first_to_import_the_libraries(checkpoints):
     done = subprocess.run(
         [sys.executable, "-c", COLD_START, str(checkpoints)],

@@ -86,6 +86,7 @@ def test_a_video_and_images_in_turns_give_what_they_give_alone(worker, ask, tmp_
     assert steps[:4] in (["video", "images"] * 2, ["images", "video"] * 2)
 
 
+@pytest.mark.slow
 def test_the_pocket_models_in_turns_give_what_they_give_alone(tmp_path):
     settings = Settings(profile="pocket", device="cpu", dtype="float32")
     catalogue = catalogue_of(settings)

@@ -125,9 +125,7 @@ class SitePoster:
         return self._others.post(url, content=content, headers=headers, timeout_s=timeout_s)
 
 
-def legacy_renderer(
-    settings: Settings, store: JobStore, storage: AssetStorage
-) -> LegacyRenderer:
+def legacy_renderer(settings: Settings, store: JobStore, storage: AssetStorage) -> LegacyRenderer:
     """Return the renderer that the settings describe."""
     key = settings.bridge.callback_key
     return LegacyRenderer(store, storage, key=None if key is None else key.get_secret_value())

@@ -77,6 +77,7 @@ def test_no_wording_means_two_values(table) -> None:
                 assert not any(_says(w, table[other]) for w in wordings), (value, other)
 
 
+@pytest.mark.slow
 def test_no_motion_holds_the_wording_of_another() -> None:
     table = captions.MOTION_WORDS
     for motion, forms in table.items():

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from training.pocket import judging
 from training.pocket.evaluate_jobs import Share, judge_job_type, prompts_of
 
 
+@pytest.mark.slow
 def test_a_job_is_judged_by_what_its_prompt_names(tmp_path: Path):
     (line,) = judge_job_type(Share(job_type="sdxl_image_fast", count=1), tmp_path)
     assert "colour" in line.verdict or "relation" in line.verdict

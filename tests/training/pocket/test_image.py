@@ -173,6 +173,7 @@ def test_noised_rows_point_at_the_true_latents() -> None:
     assert bool((mixed.weight >= 1).all())
 
 
+@pytest.mark.slow
 def test_a_tiny_run_resumes_and_exports_what_the_library_loads(tmp_path) -> None:
     first = image.Trainer(tmp_path, SMALL, Ticks(call_s=40, total_s=80), compiled=False)
     first.train()
@@ -200,6 +201,7 @@ def test_a_tiny_run_resumes_and_exports_what_the_library_loads(tmp_path) -> None
     assert json.loads(lines[-1])["psnr_db"] > 0
 
 
+@pytest.mark.slow
 def test_a_given_vae_is_used_as_it_is_and_costs_no_time(tmp_path, models) -> None:
     image_nets.export(models, tmp_path / "given")
     given = AutoencoderKL.from_pretrained(tmp_path / "given" / "vae", torch_dtype=torch.float32)
