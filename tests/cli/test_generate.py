@@ -9,8 +9,41 @@ from pathlib import Path
 
 import pytest
 
+from ourvidz.catalog.config import Settings
+from ourvidz.core.job import JobState
+from ourvidz.jobs.model import JobFilter, Source
+from ourvidz.jobs.open import DATABASE_FILE, open_store
+from tests.clocks import ManualClock
+from tests.jobs.checker import check_job
+
 SMALL = ("--profile", "full", "--width", "64", "--height", "96", "--num-inference-steps", "3")
 VIDEO = (*SMALL, "--num-frames", "9", "--seed", "4")
+LONG = (*VIDEO[:-4], "--num-frames", "33", "--num-inference-steps", "100")
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path_factory, monkeypatch):
+    """Where jobs are kept: not in the folder whose emptiness is looked at."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("OURVIDZ_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def stored(data_dir):
+    """Look up the one job of the store, after its lease would have ended."""
+    stores = []
+
+    def look():
+        store = open_store(Settings(data_dir=data_dir), clock=ManualClock(1e10))
+        store.migrate()
+        stores.append(store)
+        (job,) = store.list_jobs(JobFilter())
+        return store, job
+
+    yield look
+    for store in stores:
+        store.close()
 
 
 def test_the_last_line_of_json_has_the_documented_keys(cli, tmp_path):
@@ -48,6 +81,74 @@ def test_the_last_line_of_json_has_the_documented_keys(cli, tmp_path):
     total = sum(timing["phases_s"].values()) + timing["unattributed_s"]
     assert total == pytest.approx(timing["total_s"], abs=1e-4)
     assert (tmp_path / summary["outputs"][0]["path"]).is_file()
+
+
+def test_the_job_is_listed_like_any_other(cli, stored, tmp_path):
+    outcome = cli("generate", "a red circle", *VIDEO, "--out", "here", "--json")
+    assert outcome.code == 0, outcome.err
+    listed = cli("jobs", "list", "--json").last_json["jobs"]
+    summary = outcome.last_json
+    assert [(job["id"], job["state"]) for job in listed] == [(summary["job_id"], "succeeded")]
+    store, job = stored()
+    assert (job.source, job.request.seed) == (Source.CLI, 4)
+    (output,) = job.result["outputs"]
+    assert output["path"] == str(tmp_path / summary["outputs"][0]["path"])
+    assert job.result["timing"] == summary["timing"]
+    assert len(store.records()) == 1
+    assert check_job(store, job.id) == []
+
+
+def test_a_pause_of_the_queue_does_not_hold_it(cli, data_dir):
+    assert cli("jobs", "pause", "all").code == 0
+    assert cli("generate", "a red circle", *VIDEO).code == 0
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_store_that_can_not_be_written_ends_with_a_hint(cli, tmp_path, monkeypatch, as_json):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("OURVIDZ_DATA_DIR", str(tmp_path / "file" / "inside"))
+    outcome = cli("generate", "a red circle", *VIDEO, *(("--json",) if as_json else ()))
+    assert outcome.code == 1
+    assert "write access to data_dir" in outcome.err
+    if as_json:
+        assert outcome.last_json["error"]["code"] == "store_unavailable"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_the_policy_refuses_is_not_stored(cli, data_dir, monkeypatch):
+    monkeypatch.setenv("OURVIDZ_POLICY__MODE", "rules")
+    monkeypatch.setenv("OURVIDZ_POLICY__DENY", '{"shapes": "circle"}')
+    outcome = cli("generate", "a red circle", *VIDEO, "--json")
+    assert outcome.code == 2
+    assert outcome.last_json["error"]["code"] == "policy_refused"
+    assert list(data_dir.iterdir()) == []
+
+
+def test_neither_web_nor_postgres_packages_are_imported(data_dir):
+    """Up to the engine, whose own imports are another matter."""
+    code = """
+from ourvidz.catalog.config import catalogue_of, load_settings
+from ourvidz.cli.generate import run_one
+from ourvidz.jobs.open import open_store
+from ourvidz.jobs.submission import Draft, Submitter
+from ourvidz.policy.build import build_policy
+from ourvidz.worker.inline import run_claimed
+import sys
+
+settings = load_settings()
+store = open_store(settings)
+submitter = Submitter(
+    store=store, catalogue=catalogue_of(settings), settings=settings,
+    policy=build_policy(settings.policy),
+)
+store.migrate()
+draft = Draft(prompt="a red circle", job_type="image_fast")
+submitter.submit_and_claim(draft, submitter.resolve(draft), worker_id="w", lease_s=1.0)
+print([name for name in ("fastapi", "uvicorn", "psycopg", "httpx") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert (data_dir / DATABASE_FILE).is_file()
 
 
 def test_people_see_the_phases_and_the_path(cli):
@@ -99,11 +200,12 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize(("arguments", "hint"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
-def test_bad_input_exits_2_with_a_hint_and_leaves_nothing(cli, tmp_path, arguments, hint):
+def test_bad_input_exits_2_with_a_hint_and_leaves_nothing(cli, tmp_path, data_dir, arguments, hint):
     outcome = cli("generate", "a red circle", *arguments)
     assert outcome.code == 2
     assert hint in outcome.err
     assert list(tmp_path.iterdir()) == []
+    assert list(data_dir.iterdir()) == []
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "red " * 2000, "red " * 600])
@@ -122,13 +224,18 @@ def test_an_unwritable_folder_exits_2(cli, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_missing_model_exits_2_with_the_command_that_fetches_it(cli, tmp_path, monkeypatch):
+def test_a_missing_model_exits_2_with_the_command_that_fetches_it(
+    cli, tmp_path, stored, monkeypatch
+):
     monkeypatch.setenv("OURVIDZ_MODELS_DIR", str(tmp_path / "none"))
     outcome = cli("generate", "a red circle", *VIDEO, "--json")
     assert outcome.code == 2
     assert outcome.last_json["error"]["code"] == "model_missing"
     assert "ourvidz models pull wan2.1-t2v-1.3b" in outcome.err
     assert list(tmp_path.iterdir()) == []
+    store, job = stored()
+    assert (job.state, job.error["code"]) == (JobState.FAILED, "model_missing")
+    assert check_job(store, job.id) == []
 
 
 def _truncated(component: Path) -> None:
@@ -191,15 +298,31 @@ def _wait_for(process, word):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_cancels_and_leaves_nothing(tmp_path, tiny_models, number):
-    process = _start(
-        tmp_path, tiny_models, *VIDEO[:-4], "--num-frames", "33", "--num-inference-steps", "100"
-    )
+def test_a_signal_cancels_and_leaves_nothing(tmp_path, tiny_models, stored, number):
+    process = _start(tmp_path, tiny_models, *LONG)
     _wait_for(process, "encode")  # denoising begins
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert list(tmp_path.iterdir()) == []
+    store, job = stored()
+    assert job.state is JobState.CANCELLED
+    assert check_job(store, job.id) == []
+
+
+def test_a_killed_process_leaves_a_job_that_nobody_runs_again(tmp_path, tiny_models, stored):
+    process = _start(tmp_path, tiny_models, *LONG, "--out", "out/clip.mp4")
+    _wait_for(process, "encode")  # denoising begins
+    process.kill()
+    process.communicate(timeout=60)
+    store, job = stored()
+    assert job.state is JobState.RUNNING
+    assert store.claim("w", lease_s=20.0, overdue_s=900.0) is None
+    assert store.reap(max_crashes=3) == (job.id,)
+    failed = store.get(job.id)
+    assert (failed.state, failed.error["code"]) == (JobState.FAILED, "crashed")
+    assert store.claim("w", lease_s=20.0, overdue_s=900.0) is None
+    assert check_job(store, job.id) == []
 
 
 def test_a_killed_process_leaves_no_file_under_a_final_name(tmp_path, tiny_models):

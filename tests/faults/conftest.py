@@ -18,7 +18,7 @@ def make_site(tmp_path, request):
     """Make sites that are ended after the test; ``store`` chooses which store they use."""
     made = []
 
-    def make(store="sqlite", **queue):
+    def make(store="sqlite", *, storage=None, **queue):
         url = None
         if store == "postgres":
             url = request.getfixturevalue("postgres_url")
@@ -27,7 +27,7 @@ def make_site(tmp_path, request):
                 connection.execute("CREATE SCHEMA public")
         root = tmp_path / f"site{len(made)}"
         root.mkdir()
-        made.append(Site(root, database_url=url, queue=queue))
+        made.append(Site(root, database_url=url, queue=queue, storage=storage))
         return made[-1]
 
     yield make

@@ -149,6 +149,56 @@ def test_a_crashed_job_runs_again_and_then_fails_as_crashed(store, clock):
     assert not check_job(store, job.id)
 
 
+def test_a_job_stored_by_who_runs_it_is_nobody_elses(store):
+    job = store.submit_and_claim(make_job(source=Source.CLI), worker_id="cli-1", lease_s=LEASE_S)
+    assert (job.state, job.worker_id, job.token) == (JobState.RUNNING, "cli-1", 1)
+    assert job.lease_until == pytest.approx(store.now() + LEASE_S)
+    assert store.get(job.id) == job
+    assert claim(store) is None
+    assert store.peek() is None
+    assert kinds_of(store, job) == ["submitted", "claimed"]
+    assert finish(store, job, assets=[])
+    assert store.get(job.id).state is JobState.SUCCEEDED
+    assert store.attempts(job.id)[0].outcome == "succeeded"
+    assert not check_job(store, job.id)
+
+
+def test_neither_pause_nor_delay_holds_what_never_waits(store):
+    store.pause("all")
+    new = make_job(source=Source.CLI, delay_s=60.0)
+    job = store.submit_and_claim(new, worker_id="cli-1", lease_s=LEASE_S)
+    assert (job.state, job.is_held) == (JobState.RUNNING, False)
+    assert store.fail(job.id, job.token, error=ERROR, retry_in_s=None)
+    store.resume("all")
+    assert claim(store) is None
+
+
+def test_what_its_runner_stores_is_charged_like_what_is_claimed(store):
+    ran = make_job(tenant="a", source=Source.CLI, predicted_s=50.0)
+    submit(store, make_job(tenant="a"), make_job(tenant="b"))
+    store.submit_and_claim(ran, worker_id="cli-1", lease_s=LEASE_S)
+    assert claim(store).tenant == "b"
+
+
+def test_a_command_lines_job_fails_at_its_first_crash(store, clock):
+    own = store.submit_and_claim(make_job(source=Source.CLI), worker_id="cli-1", lease_s=LEASE_S)
+    asked = store.submit_and_claim(make_job(source=Source.CLI), worker_id="cli-2", lease_s=LEASE_S)
+    submit(store)
+    served = claim(store)
+    store.cancel(asked.id)
+    clock.advance(LEASE_S + 1)
+    assert set(store.reap(max_crashes=3)) == {own.id, asked.id, served.id}
+    failed = store.get(own.id)
+    assert (failed.state, failed.error["code"], failed.crashes) == (JobState.FAILED, "crashed", 1)
+    assert store.get(asked.id).state is JobState.CANCELLED
+    assert store.get(served.id).state is JobState.QUEUED
+    assert claim(store, "w2").id == served.id
+    assert claim(store, "w2") is None
+    assert not finish(store, own)
+    for job in (own, asked):
+        assert not check_job(store, job.id)
+
+
 def test_errors_are_retried_after_a_wait_until_none_is_left(store, clock):
     submit(store, make_job(max_errors=2))
     job = claim(store)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 import signal
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,23 +15,25 @@ from rich.markup import escape
 from ourvidz.catalog.catalogue import PROFILES, Catalogue
 from ourvidz.catalog.config import Settings, catalogue_of, load_settings
 from ourvidz.catalog.job_types import BASELINE, JOB_TYPES
-from ourvidz.catalog.parameters import MAX_SEED
-from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE, resolve
+from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE
 from ourvidz.cli.output import console, phase_table, print_json
 from ourvidz.cli.parameters import with_catalogue_options
 from ourvidz.cli.progress import JobProgress
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
 from ourvidz.core.errors import InvalidRequest
-from ourvidz.core.ids import new_job_id
+from ourvidz.core.event import JobEvent
 from ourvidz.core.job import JobResult
 from ourvidz.core.request import GenerationRequest, MediaType
 from ourvidz.perf.ledger import is_unattributed_alarming
 
 if TYPE_CHECKING:
+    from ourvidz.jobs.model import Job
+    from ourvidz.jobs.submission import Draft, Submitter
     from ourvidz.worker.run import Worker
     from ourvidz.worker.writers import OutputNames
 
+_SUFFIXES = frozenset({".mp4", ".png"})
 _JOB_TYPE_NAMES = ", ".join(job.name for job in JOB_TYPES)
 
 
@@ -66,6 +67,10 @@ def generate(
     **values: Any,
 ) -> None:
     """Make a video or images from PROMPT, and say where every second went."""
+    # Here and below: `ourvidz --help` need not wait for what a job needs.
+    from ourvidz.jobs.model import Source
+    from ourvidz.jobs.submission import Draft
+
     settings = load_settings(
         **{
             name: value
@@ -73,17 +78,8 @@ def generate(
             if value is not None
         }
     )
-    catalogue = catalogue_of(settings)
-    request = resolve(
-        catalogue=catalogue,
-        settings=settings,
-        prompt=prompt,
-        seed=secrets.randbelow(MAX_SEED + 1),
-        job_type=job_type,
-        preset=preset,
-        values=values,
-    )
-    result = run_one(request, settings=settings, catalogue=catalogue, out=out)
+    draft = Draft(prompt=prompt, job_type=job_type, preset=preset, values=values, source=Source.CLI)
+    result = run_one(draft, settings=settings, catalogue=catalogue_of(settings), out=out)
     _show(result)
     if json:
         from ourvidz.worker.report import summary_of
@@ -92,30 +88,68 @@ def generate(
 
 
 def run_one(
-    request: GenerationRequest, *, settings: Settings, catalogue: Catalogue, out: Path | None
+    draft: Draft, *, settings: Settings, catalogue: Catalogue, out: Path | None
 ) -> JobResult:
-    """Run ``request`` in this process, timed from the process's start, and return its result."""
+    """Store ``draft`` as a job, run it in this process and return its result.
+
+    It is timed from the process's start.
+    """
+    from ourvidz.jobs.open import open_store
+    from ourvidz.jobs.submission import Submitter
+    from ourvidz.policy.build import build_policy
+    from ourvidz.worker.inline import run_claimed
+
     clock = SystemClock()
-    job_id = new_job_id(clock.now())
-    console.print(_headline(request), highlight=False)
-    with _cancel_on_signal() as cancel, JobProgress() as progress:
-        started_s = _process_start_s(clock)
-        worker = make_worker(settings=settings, catalogue=catalogue, clock=clock)
-        try:
-            events = worker.run(
-                request,
-                job_id=job_id,
-                names=_names(out, request, settings, job_id),
-                cancel=cancel,
-                started_s=started_s,
-            )
-            while True:
-                try:
-                    progress.show(next(events))
-                except StopIteration as stop:
-                    return stop.value
-        finally:
-            worker.engine.close()
+    with contextlib.closing(open_store(settings)) as store:
+        submitter = Submitter(
+            store=store,
+            catalogue=catalogue,
+            settings=settings,
+            policy=build_policy(settings.policy),
+            clock=clock,
+        )
+        request = submitter.resolve(draft)
+        out = _checked_out(out or settings.out_dir, request)
+        console.print(_headline(request), highlight=False)
+        with _cancel_on_signal() as cancel, JobProgress() as progress:
+            started_s = _process_start_s(clock)
+            worker = make_worker(settings=settings, catalogue=catalogue, clock=clock)
+            try:
+                job = _claimed(submitter, draft, request)
+                events = run_claimed(
+                    job,
+                    worker=worker,
+                    store=store,
+                    policy=submitter.policy,
+                    queue=settings.queue,
+                    names=_names(out, job.id),
+                    cancel=cancel,
+                    started_s=started_s,
+                )
+                return _watch(events, progress)
+            finally:
+                worker.engine.close()
+
+
+def _watch(events: Generator[JobEvent, None, JobResult], progress: JobProgress) -> JobResult:
+    with contextlib.closing(events):  # before the store, which is told of every end
+        while True:
+            try:
+                progress.show(next(events))
+            except StopIteration as stop:
+                return stop.value
+
+
+def _claimed(submitter: Submitter, draft: Draft, request: GenerationRequest) -> Job:
+    """Store the job as this process's own, once nothing but running it is left to do."""
+    from ourvidz.worker.inline import new_worker_id
+
+    store, queue = submitter.store, submitter.settings.queue
+    store.migrate()
+    store.reap(max_crashes=queue.max_crashes)  # what was killed here before, without a service
+    return submitter.submit_and_claim(
+        draft, request, worker_id=new_worker_id(), lease_s=queue.lease_s
+    )
 
 
 def make_worker(*, settings: Settings, catalogue: Catalogue, clock: SystemClock) -> Worker:
@@ -137,22 +171,27 @@ def _known_profile(profile: str | None) -> str | None:
     return profile
 
 
-def _names(
-    out: Path | None, request: GenerationRequest, settings: Settings, job_id: str
-) -> OutputNames:
-    from ourvidz.worker.writers import OutputNames
-
-    out = out or settings.out_dir
-    wanted = ".mp4" if request.media_type is MediaType.VIDEO else ".png"
-    if out.suffix.lower() not in {".mp4", ".png"}:
-        return OutputNames(folder=out, stem=job_id)
-    if out.suffix.lower() != wanted:
+def _checked_out(out: Path, request: GenerationRequest) -> Path:
+    wanted = _suffix(request)
+    if out.suffix.lower() in _SUFFIXES - {wanted}:
         raise InvalidRequest(
             f"Job type {request.job_type!r} makes {wanted} files, not {out.suffix!r}.",
             param="out",
             hint=f"Name it {out.with_suffix(wanted).name!r}, or give a folder.",
         )
-    return OutputNames(folder=out.parent, stem=out.stem)
+    return out
+
+
+def _suffix(request: GenerationRequest) -> str:
+    return ".mp4" if request.media_type is MediaType.VIDEO else ".png"
+
+
+def _names(out: Path, job_id: str) -> OutputNames:
+    from ourvidz.worker.writers import OutputNames
+
+    if out.suffix.lower() in _SUFFIXES:
+        return OutputNames(folder=out.parent, stem=out.stem)
+    return OutputNames(folder=out, stem=job_id)
 
 
 def _headline(request: GenerationRequest) -> str:
@@ -200,7 +239,7 @@ def _process_start_s(clock: SystemClock) -> float:
     return clock.monotonic() - (time.time() - psutil.Process().create_time())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _cancel_on_signal() -> Generator[CancelToken]:
     """Yield a token that Ctrl-C and SIGTERM set; the job then stops within one step."""
     cancel = CancelToken()

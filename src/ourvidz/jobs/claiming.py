@@ -164,9 +164,19 @@ def claim_same_shape(
     return tuple(job_of(row) for row in rows)
 
 
-def _claimed(tx: Transaction, job_id: str, worker_id: str, lease_s: float) -> Row | None:
+def claim_own(tx: Transaction, job_id: str, worker_id: str, *, lease_s: float) -> Job:
+    """Take a job that this transaction has stored: nobody else can have seen it."""
+    row = _claimed(tx, job_id, worker_id, lease_s, statement="claim_own")
+    assert row is not None, "it was stored just now"
+    _charge(tx, row)
+    return job_of(row)
+
+
+def _claimed(
+    tx: Transaction, job_id: str, worker_id: str, lease_s: float, *, statement: str = "claim_job"
+) -> Row | None:
     row = tx.row(
-        "claim_job", id=job_id, worker_id=worker_id, now=tx.now, lease_until=tx.now + lease_s
+        statement, id=job_id, worker_id=worker_id, now=tx.now, lease_until=tx.now + lease_s
     )
     if row is None:
         return None

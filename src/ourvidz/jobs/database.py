@@ -51,12 +51,15 @@ class Database(Protocol):
         """Run statements that change nothing."""
         ...
 
-    def write(self, body: Callable[[Transaction], T], *, admits: bool = False) -> T:
+    def write(
+        self, body: Callable[[Transaction], T], *, admits: bool = False, starts: bool = False
+    ) -> T:
         """Run all of ``body`` or none of it; durable when this returns.
 
         Args:
             admits: it brings new work, which is refused before the room is gone that running
                 jobs need to finish.
+            starts: it starts work that is stored already, which may use half of that room.
         """
         ...
 

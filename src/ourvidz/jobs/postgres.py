@@ -44,6 +44,14 @@ _RACES = (errors.DeadlockDetected, errors.SerializationFailure)
 _RACE_TRIES = 5
 _RACE_WAIT_S = 0.01
 
+_LOST = (
+    PoolTimeout,
+    PoolClosed,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.IdleInTransactionSessionTimeout,  # this process was frozen; all of it was undone
+)
+
 # In one trip, for this transaction alone: a frozen client must not keep others waiting for its
 # locks, and no lock is worth waiting for longer than a beat.
 _BEGIN = (
@@ -106,9 +114,11 @@ class PostgresDatabase:
 
         return self._run(run)
 
-    def write(self, body: Callable[[Transaction], T], *, admits: bool = False) -> T:
-        """See ``Database``. The server keeps no reserve: ``admits`` changes nothing."""
-        del admits
+    def write(
+        self, body: Callable[[Transaction], T], *, admits: bool = False, starts: bool = False
+    ) -> T:
+        """See ``Database``. The server keeps no reserve: neither flag changes anything."""
+        del admits, starts
         for attempt in range(_RACE_TRIES):
             try:
                 return self._run(lambda connection: self._write_once(connection, body))
@@ -204,10 +214,14 @@ class _PostgresTransaction:
         return self._execute(name, where, params).rowcount
 
     def run_many(self, name: str, params: Sequence[Mapping[str, Any]], /) -> None:
-        if params:
+        if len(params) == 1:
+            self._execute(name, "", params[0])
+        elif params:
             text, _ = POSTGRES.statement(name, params[0], "")
             with self._connection.cursor() as cursor:
                 cursor.executemany(_sql(text), params)
+            # The server's watch over idle transactions sleeps after a pipeline; this wakes it.
+            self._connection.execute("SELECT 1")
 
     def _execute(self, name: str, where: str, params: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
         text, flat = POSTGRES.statement(name, params, where)
@@ -229,5 +243,5 @@ def _mapped_errors() -> Generator[None]:
         raise StoreFull(hint="Free space on the database server.") from error
     except errors.UniqueViolation as error:
         raise IllegalState("A row of that id is stored already.") from error
-    except (PoolTimeout, PoolClosed, psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except _LOST as error:
         raise StoreUnavailable() from error  # never the driver's text: it may name hosts and users

@@ -10,7 +10,7 @@ from ourvidz.core.errors import Cancelled, Crashed
 from ourvidz.core.job import JobState
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.history import add_event, elapsed_s, end_attempt, tell
-from ourvidz.jobs.model import Beat, BeatReply, EventKind, Json, NewAsset
+from ourvidz.jobs.model import Beat, BeatReply, EventKind, Json, NewAsset, Source
 from ourvidz.jobs.rows import from_json, to_json
 
 _LOST = BeatReply(is_alive=False, cancel_requested=False)
@@ -187,6 +187,12 @@ def reap_one(tx: Transaction, job_id: str, token: int, *, max_crashes: int) -> b
     crashes = row["crashes"] + 1
     if row["cancel_requested"]:
         _cancel(tx, row, device_s=device_s, outcome="crashed", crashes=crashes)
+    elif row["source"] == Source.CLI:  # nobody else knows where its files were to go
+        error = Crashed(
+            "The process that ran this job was killed or stopped.",
+            hint="Run it again; the job may need more memory than there is.",
+        ).to_dict()
+        _fail(tx, row, outcome="crashed", error=error, device_s=device_s, crashes=crashes)
     elif crashes >= max_crashes:
         error = Crashed(
             f"The worker died or lost touch {crashes} times with this job.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -29,6 +30,8 @@ _SMALLEST_SQLITE = (3, 35, 0)  # RETURNING
 # Room that only running jobs may use, so that they can finish in a store that is full.
 _RESERVE_BYTES = 32 * 2**20
 _RESERVE_SHARE = 0.1
+# A backlog may use so much less of it that what it started can still be finished.
+_STARTS_SHARE = 0.5
 
 # Their locks or their shared memory don't hold what the write-ahead log needs.
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -75,16 +78,17 @@ class SqliteDatabase:
         with _mapped_errors(), self._connection() as connection:
             return body(_SqliteTransaction(connection, self._now))
 
-    def write(self, body: Callable[[Transaction], T], *, admits: bool = False) -> T:
+    def write(
+        self, body: Callable[[Transaction], T], *, admits: bool = False, starts: bool = False
+    ) -> T:
         """See ``Database``."""
         with self._writing() as connection:
-            if admits:
-                self._require_room(connection)
+            if admits or starts:
+                self._require_room(connection, share=1.0 if admits else _STARTS_SHARE)
             return body(_SqliteTransaction(connection, self._now))
 
     def migrate(self) -> None:
         """See ``Database``."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._writing() as connection:
             connection.execute(VERSION_TABLE)
             row = connection.execute("SELECT max(version) AS v FROM schema_version").fetchone()
@@ -135,16 +139,16 @@ class SqliteDatabase:
             transaction.run("free_leases")
         transaction.run("set_clock", boot_id=boot.boot_id, wall_s=wall_s, monotonic_s=monotonic_s)
 
-    def _require_room(self, connection: sqlite3.Connection) -> None:
+    def _require_room(self, connection: sqlite3.Connection, *, share: float) -> None:
         pragmas = ("page_size", "page_count", "freelist_count", "max_page_count")
         size, count, free, most = (
             next(iter(connection.execute(f"PRAGMA {name}").fetchone().values())) for name in pragmas
         )
         reserve_pages = min(_RESERVE_BYTES // size, int(most * _RESERVE_SHARE))
-        if most - count + free < reserve_pages:
+        if most - count + free < reserve_pages * share:
             raise _full()
         disk = shutil.disk_usage(self._path.parent)
-        if disk.free < min(_RESERVE_BYTES, disk.total * _RESERVE_SHARE):
+        if disk.free < min(_RESERVE_BYTES, disk.total * _RESERVE_SHARE) * share:
             raise _full()
 
     @contextlib.contextmanager
@@ -184,7 +188,7 @@ class SqliteDatabase:
                 connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(self._path.parent)
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
@@ -278,18 +282,19 @@ def _mapped_errors() -> Generator[None]:
     except sqlite3.Error as error:
         if _code_of(error) == sqlite3.SQLITE_FULL:
             raise _full() from error
+        if _code_of(error) in _UNWRITABLE:
+            raise _unwritable() from error
         if _code_of(error) in _UNAVAILABLE:
             raise StoreUnavailable() from error
         raise
 
 
+_UNWRITABLE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_PROTOCOL,
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
@@ -299,6 +304,20 @@ _UNAVAILABLE = frozenset(
 
 def _code_of(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes keep the base below
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise (_full() if error.errno == errno.ENOSPC else _unwritable()) from error
+
+
+def _unwritable() -> StoreUnavailable:
+    return StoreUnavailable(
+        "The job store can't be opened for writing: ourvidz.db in data_dir.",
+        hint="Give the user of this process write access to data_dir, or set another data_dir.",
+    )
 
 
 def _full() -> StoreFull:

@@ -89,6 +89,15 @@ class SqlStore:
             raise InvalidRequest("No jobs were given.", param="jobs")
         return self._db.write(lambda tx: submitting.submit(tx, jobs, dedup, quotas), admits=True)
 
+    def submit_and_claim(self, job: NewJob, *, worker_id: str, lease_s: float) -> Job:
+        """Store ``job`` as running on ``worker_id`` from the start: no other can take it."""
+
+        def body(tx: Transaction) -> Job:
+            submitting.submit(tx, [job], None, None)
+            return claiming.claim_own(tx, job.id, worker_id, lease_s=lease_s)
+
+        return self._db.write(body, admits=True)
+
     def get(self, job_id: str, *, tenant: str | None = None) -> Job:
         """Return a job. Raises NotFound: no such job, or another tenant's."""
         row = self._db.read(lambda tx: tx.row("get_job", id=job_id))
@@ -226,7 +235,7 @@ class SqlStore:
             )
             return claiming.claim(tx, worker_id, wishes, lease_s=lease_s)
 
-        job = self._db.write(body)
+        job = self._db.write(body, starts=True)
         self._is_busy = job is not None
         return job
 

@@ -72,6 +72,14 @@ class JobStore(Protocol):
         """
         ...
 
+    def submit_and_claim(self, job: NewJob, *, worker_id: str, lease_s: float) -> Job:
+        """Store ``job`` as running on ``worker_id`` from the start: no other can take it.
+
+        For who runs the job itself. It never waits in the queue, so neither a pause nor a delay
+        holds it.
+        """
+        ...
+
     def get(self, job_id: str, *, tenant: str | None = None) -> Job:
         """Return a job. Raises NotFound: no such job, or another tenant's."""
         ...
@@ -224,7 +232,8 @@ class JobStore(Protocol):
         """Take back jobs whose lease has ended; ids of those taken. Idempotent, from anyone.
 
         One that was to be cancelled is cancelled; one that crashed ``max_crashes`` times fails as
-        ``crashed``; any other is queued again at once.
+        ``crashed``, and so does a command line's at the first crash: the files were to go where
+        that command said. Any other is queued again at once.
         """
         ...
 

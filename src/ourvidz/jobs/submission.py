@@ -18,6 +18,7 @@ from ourvidz.catalog.parameters import MAX_SEED
 from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE, resolve
 from ourvidz.core.clock import Clock, SystemClock
 from ourvidz.core.errors import InvalidRequest
+from ourvidz.core.failpoints import reach
 from ourvidz.core.ids import new_id, new_job_id
 from ourvidz.core.request import GenerationRequest
 from ourvidz.jobs.model import (
@@ -27,6 +28,7 @@ from ourvidz.jobs.model import (
     PRIORITY_NORMAL,
     Callback,
     Dedup,
+    Job,
     JobKind,
     Json,
     NewJob,
@@ -97,8 +99,33 @@ class Submitter:
             )
         batch_id = new_id("batch", self.clock.now()) if len(drafts) > 1 else None
         body_hash = dedup.body_hash if dedup else None
-        jobs = [self._new_job(draft, batch_id, body_hash or None) for draft in drafts]
-        return self.store.submit(jobs, dedup=dedup, quotas=quotas)
+        jobs = [
+            self._new_job(
+                draft, self.resolve(draft), batch_id=batch_id, body_hash=body_hash or None
+            )
+            for draft in drafts
+        ]
+        reach("before_commit")
+        made = self.store.submit(jobs, dedup=dedup, quotas=quotas)
+        reach("after_commit")
+        return made
+
+    def submit_and_claim(
+        self, draft: Draft, request: GenerationRequest, *, worker_id: str, lease_s: float
+    ) -> Job:
+        """Store one job for ``worker_id``, which runs it itself, at once.
+
+        Args:
+            request: what ``resolve`` made of ``draft``.
+            worker_id: whose the job is from the start.
+            lease_s: how long it stays so without a beat.
+
+        Raises:
+            InvalidRequest: a value of ``draft`` that is not legal.
+            StoreUnavailable, StoreFull: see ``JobStore``.
+        """
+        job = self._new_job(draft, request)
+        return self.store.submit_and_claim(job, worker_id=worker_id, lease_s=lease_s)
 
     def resolve(self, draft: Draft) -> GenerationRequest:
         """Return the complete request of a draft, checked by catalogue and policy."""
@@ -115,8 +142,14 @@ class Submitter:
         require_allowed(self.policy, request.prompt, stage=stage)
         return request
 
-    def _new_job(self, draft: Draft, batch_id: str | None, body_hash: str | None) -> NewJob:
-        request = self.resolve(draft)
+    def _new_job(
+        self,
+        draft: Draft,
+        request: GenerationRequest,
+        *,
+        batch_id: str | None = None,
+        body_hash: str | None = None,
+    ) -> NewJob:
         if draft.kind is JobKind.ENHANCE and request.enhancement is None:
             raise InvalidRequest(
                 f"Job type {request.job_type!r} has no enhancer.",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ourvidz.core.errors import IdempotencyConflict, QuotaExceeded
+from ourvidz.core.failpoints import reach
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.history import POSITION_STEP_S, end_position, wake_tenants
 from ourvidz.jobs.model import Dedup, EventKind, Job, NewJob, Quotas, Submission
@@ -32,6 +33,7 @@ def submit(
     if quotas is not None:
         _check_quotas(tx, jobs, quotas)
     _insert(tx, jobs)
+    reach("mid_commit")  # all is written, nothing is committed
     return Submission(jobs=_read(tx, [job.id for job in jobs]), is_replay=False)
 
 

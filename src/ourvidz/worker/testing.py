@@ -13,6 +13,7 @@ A prompt holds words ``name=value``, any others are ignored:
 ``crash=1``       the process kills itself in the middle
 ``hang=1``        a unit in the middle never ends
 ``alloc_mb=64``   memory that is allocated and touched in the middle
+``px=1800``       side of its images; above 16 they are noise, so that their files are large
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ourvidz.core.asset import Asset
 from ourvidz.core.clock import Clock, SystemClock
@@ -43,7 +45,7 @@ from ourvidz.media.thumbnail import write_thumbnail
 from ourvidz.perf.ledger import exclusive_phases_s
 from ourvidz.worker.ports import Order, Turn
 
-_WORD = re.compile(r"\b(steps|step_ms|fail|refuse|crash|hang|alloc_mb)=(\d+)\b")
+_WORD = re.compile(r"\b(steps|step_ms|fail|refuse|crash|hang|alloc_mb|px)=(\d+)\b")
 _PX = 16
 
 
@@ -58,6 +60,7 @@ class Script:
     crash: int = 0
     hang: int = 0
     alloc_mb: int = 0
+    px: int = _PX
 
     @classmethod
     def of(cls, prompt: str) -> Script:
@@ -329,7 +332,7 @@ class TestFinishing:
         order = self._member.order
         order.folder.mkdir(parents=True, exist_ok=True)
         seed = order.request.item_seeds[index]
-        image = np.full((_PX, _PX, 3), [seed & 255, (seed >> 8) & 255, index], dtype=np.uint8)
+        image = _image(seed, index, side=self._member.script.px)
         path = order.folder / f"{order.job_id}-{index + 1}.png"
         thumbnail = path.with_suffix(".thumb.webp")
         write_png(path, image, settings={"seed": seed})
@@ -337,8 +340,8 @@ class TestFinishing:
         return Asset(
             path=str(path),
             media_type="image/png",
-            width=_PX,
-            height=_PX,
+            width=image.shape[1],
+            height=image.shape[0],
             num_frames=1,
             fps=None,
             duration_s=None,
@@ -346,6 +349,12 @@ class TestFinishing:
             thumbnail_path=str(thumbnail),
             seed=seed,
         )
+
+
+def _image(seed: int, index: int, *, side: int) -> NDArray[np.uint8]:
+    if side > _PX:
+        return np.random.default_rng([seed, index]).integers(256, size=(side, side, 3), dtype="u1")
+    return np.full((side, side, 3), [seed & 255, (seed >> 8) & 255, index], dtype=np.uint8)
 
 
 def _enhancement(request: GenerationRequest) -> Enhancement:

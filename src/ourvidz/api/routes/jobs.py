@@ -48,7 +48,6 @@ from ourvidz.api.schemas import (
 from ourvidz.api.views import Viewer, keys_of
 from ourvidz.api.waiting import wait_for_job
 from ourvidz.core.errors import InvalidRequest, StorageFailed
-from ourvidz.core.failpoints import reach
 from ourvidz.core.job import JobState
 from ourvidz.jobs.model import EventKind, JobFilter, JobKind, Source, Submission
 from ourvidz.jobs.submission import Draft
@@ -83,9 +82,7 @@ def _submit(
     drafts: list[Draft], *, request: Request, deps: AppDeps, who: Principal, body: bytes
 ) -> Submission:
     dedup = dedup_of(request, who, body)
-    reach("before_commit")
     made = deps.submitter.submit(drafts, dedup=dedup, quotas=who.quotas)
-    reach("after_commit")
     request.state.job_id = made.jobs[0].id if len(made.jobs) == 1 else made.jobs[0].batch_id
     return made
 

@@ -93,6 +93,14 @@ WHERE id = :id AND state = 'queued' AND held = 0 AND delayed = 0
     AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'all' OR scope = job.job_type)
 RETURNING *;
 
+-- name: claim_own
+-- Of who stores the job in this very transaction. No pause holds it: it never waits in the queue.
+UPDATE job SET
+    state = 'running', worker_id = :worker_id, token = token + 1, started_at = :now,
+    lease_until = :lease_until, held = 0, delayed = 0, event_seq = event_seq + 1
+WHERE id = :id AND state = 'queued'
+RETURNING *;
+
 -- name: add_attempt
 INSERT INTO attempt (job_id, token, worker_id, started_at, charged_s)
 VALUES (:job_id, :token, :worker_id, :now, :charged_s);
