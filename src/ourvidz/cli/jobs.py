@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -14,13 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from ourvidz.catalog.config import catalogue_of, load_settings
+from ourvidz.catalog.job_types import BASELINE
 from ourvidz.catalog.parameters import suggest
-from ourvidz.cli.output import console, print_json
+from ourvidz.cli.output import console, phase_table, print_json
 from ourvidz.core.errors import InvalidRequest, UnknownName
 from ourvidz.core.job import JobState
 
 if TYPE_CHECKING:
-    from ourvidz.jobs.model import Event, Job
+    from ourvidz.jobs.model import Attempt, Event, Job
     from ourvidz.jobs.store import JobStore
 
 app = typer.Typer(no_args_is_help=True, help="List, follow and steer jobs.")
@@ -82,11 +83,10 @@ def show(job_id: JobId, json: Json = False) -> None:
         "attempts": [asdict(attempt) for attempt in attempts],
         "assets": [{"bucket": asset.bucket, "key": asset.key} for asset in assets],
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in facts.items():
-        if value not in (None, [], {}):
-            table.add_row(f"[dim]{name}[/]", escape(str(value)))
-    console.print(table)
+    _show(job, attempts, position)
+    for asset in assets:
+        place = f"{asset.bucket}/{asset.key}"
+        console.print(f"[green]✓[/] {escape(place)}", highlight=False, soft_wrap=True)
     if json:
         print_json(facts)
 
@@ -181,6 +181,64 @@ def _state(name: str) -> JobState:
         raise UnknownName(
             f"state {name!r} is unknown.", param="state", hint=suggest(name, tuple(JobState))
         ) from None
+
+
+def _show(job: Job, attempts: Sequence[Attempt], position: int | None) -> None:
+    """Say about one job what a person asks first: what it is, how it is, where its time went."""
+    request, result = job.request, job.result or {}
+    preset = "" if request.preset == BASELINE else f" ({escape(request.preset)})"
+    console.print(
+        f"[bold]{escape(request.job_type)}[/]{preset}  {escape(request.model)}  "
+        f"[{_COLOURS[job.state]}]{job.state.value}[/]  [dim]{job.id}[/]",
+        highlight=False,
+    )
+    console.print(f"{escape(request.prompt)}", highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in _facts(job, position):
+        table.add_row(f"[dim]{name}[/]", escape(value))
+    for attempt in attempts:
+        table.add_row(f"[dim]attempt {attempt.token}[/]", escape(_attempt(attempt)))
+    console.print(table)
+    if isinstance(result.get("timing"), dict):
+        console.print(phase_table(result["timing"]))
+    for path in [output.get("path") for output in result.get("outputs", ())]:
+        if path and job.source.value == "cli":  # the service's files are assets
+            console.print(f"[green]✓[/] {escape(path)}", highlight=False, soft_wrap=True)
+
+
+def _facts(job: Job, position: int | None) -> Iterator[tuple[str, str]]:
+    request = job.request
+    is_video = request.num_frames > 1
+    count = f"{request.num_frames} frames" if is_video else f"{request.num_images} image(s)"
+    size = f"{request.width}x{request.height}"
+    yield "settings", f"{size}, {count}, {request.num_inference_steps} steps, seed {request.seed}"
+    yield "created", f"{_at(job.created_at)} by {job.source.value}, tenant {job.tenant}"
+    if position is not None:
+        yield "queue", f"{position} before it" + (", held by a pause" if job.is_held else "")
+    if job.cancel_requested and not job.is_terminal:
+        yield "cancel", "requested"
+    if job.progress and not job.is_terminal:
+        done, units = job.progress.get("done"), job.progress.get("num_units")
+        yield "progress", f"{job.progress.get('phase')} {done} of {units}"
+    if job.errors or job.crashes:
+        yield "so far", f"{job.errors} errors, {job.crashes} crashes"
+    for note in job.adjustments:
+        yield "note", str(note.get("text"))
+    if job.error:
+        yield "error", f"{job.error.get('code')}: {job.error.get('message')}"
+        if job.error.get("hint"):
+            yield "hint", str(job.error["hint"])
+
+
+def _attempt(attempt: Attempt) -> str:
+    ended_at = attempt.ended_at
+    took = "" if ended_at is None else f" after {ended_at - attempt.started_at:.1f} s"
+    outcome = attempt.outcome or "running"
+    return f"{_at(attempt.started_at)} on {attempt.worker_id}: {outcome}{took}"
+
+
+def _at(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _scope(scope: str) -> str:
