@@ -106,3 +106,8 @@ def test_a_named_file_must_exist(monkeypatch, tmp_path):
 )
 def test_every_setting_is_documented(section):
     assert [name for name, field in section.model_fields.items() if not field.description] == []
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch):
+    monkeypatch.setenv("OURVIDZ_DATABASE_URL", "")
+    assert load_settings().database_url is None

@@ -209,7 +209,11 @@ class Settings(BaseSettings):
     """Everything that an operator can set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OURVIDZ_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="OURVIDZ_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,  # compose files pass what is not set as empty
+        extra="forbid",
+        frozen=True,
     )
 
     profile: Literal["pocket", "full"] = Field(
