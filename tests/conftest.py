@@ -8,6 +8,11 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, and that is no failure of what is tested.
+settings.register_profile("ourvidz", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ourvidz")
 
 
 @pytest.fixture(scope="session")
