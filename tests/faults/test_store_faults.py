@@ -126,11 +126,12 @@ def leave(folder, num_bytes):
     """Fill the disk but for so many bytes; return the file that takes the room."""
     ballast = folder / "ballast"
     with ballast.open("wb") as file:
-        file.truncate(0)
-        free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-        with contextlib.suppress(OSError):  # the last page may be another's by now
-            os.posix_fallocate(file.fileno(), 0, max(free - num_bytes, 1))
-    return ballast
+        for _ in range(100):  # a page may be another's by then, and then none is taken
+            free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, max(free - num_bytes, 1))
+                return ballast
+    raise AssertionError(f"{folder} could not be filled")
 
 
 @pytest.mark.slow
