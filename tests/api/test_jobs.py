@@ -215,6 +215,10 @@ def test_filters_leave_out_what_they_name(client, deps):
     assert ids(text="square") == []
     assert ids(source="bridge") == []
     assert ids(created_after="2100-01-01") == []
+    assert ids(created_before="2100-01-01T00:00:00Z", state="queued") == [video]
+    for wrong in ("yesterday", "1e400", ""):
+        answer = client.get("/api/v1/jobs", params={"created_after": wrong})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "created_after")
     assert ids(created_before=2_000_000_000.0, state="queued") == [video]
     assert client.get("/api/v1/jobs", params={"state": "lost"}).status_code == 400
     assert client.get("/api/v1/jobs", params={"text": "a\x00"}).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -178,6 +179,9 @@ def submit_grid(
     return _answer_batch(made, view, response)
 
 
+_MOMENT = "ISO 8601, UTC where it names no zone; or Unix seconds."
+
+
 @router.get("/jobs", operation_id="list_jobs", response_model=JobPage, responses=errors())
 def list_jobs(
     deps: Deps,
@@ -189,8 +193,8 @@ def list_jobs(
     kind: Annotated[list[JobKind] | None, Query(description="Any of these.")] = None,
     batch_id: Annotated[str | None, Query(max_length=100, description="Of one batch.")] = None,
     media_type: Annotated[str | None, Query(max_length=100, description="video/mp4, say.")] = None,
-    created_after: Annotated[datetime | None, Query(description="ISO 8601 or Unix s.")] = None,
-    created_before: Annotated[datetime | None, Query(description="ISO 8601 or Unix s.")] = None,
+    created_after: Annotated[str | None, Query(max_length=40, description=_MOMENT)] = None,
+    created_before: Annotated[str | None, Query(max_length=40, description=_MOMENT)] = None,
     text: Annotated[str | None, Query(max_length=200, description="Found in the prompt.")] = None,
     is_oldest_first: Annotated[bool, Query(description="Else the newest come first.")] = False,
     limit: Limit = 50,
@@ -205,8 +209,8 @@ def list_jobs(
         kinds=tuple(kind or ()),
         batch_id=_plain(batch_id, "batch_id"),
         media_type=_plain(media_type, "media_type"),
-        created_after=_unix_s(created_after),
-        created_before=_unix_s(created_before),
+        created_after=_unix_s(created_after, "created_after"),
+        created_before=_unix_s(created_before, "created_before"),
         text=_plain(text, "text"),
     )
     jobs = deps.store.list_jobs(
@@ -219,10 +223,19 @@ def list_jobs(
     )
 
 
-def _unix_s(at: datetime | None) -> float | None:
-    if at is None:
+def _unix_s(value: str | None, name: str) -> float | None:
+    if value is None:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    with contextlib.suppress(ValueError):
+        seconds = float(value)
+        if math.isfinite(seconds):
+            return seconds
+    with contextlib.suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    raise InvalidRequest(
+        f"{name} {value!r} is no moment.", param=name, hint="Send 2026-11-21T12:00:00Z, say."
+    )
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
