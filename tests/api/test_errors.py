@@ -6,9 +6,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from ourvidz.api.app import create_app
-from ourvidz.api.errors import STATUS_BY_CODE, answer_of, status_of, without_paths
+from ourvidz.api.errors import STATUS_BY_CODE, answer_of, status_of
 from ourvidz.core import errors
 from ourvidz.core.errors import OurVidzError
+from ourvidz.core.redact import without_paths
 from tests.api.conftest import LOOPBACK, client_of
 
 EVERY_ERROR = [

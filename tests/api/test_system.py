@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import ourvidz
 from ourvidz.api import openapi
-from ourvidz.api.logs import JsonLines
 from ourvidz.api.openapi import document
 from ourvidz.catalog.job_types import JOB_TYPES
 from ourvidz.catalog.parameters import PARAMETERS
+from ourvidz.core.logs import JsonLines
 from ourvidz.jobs.model import WorkerInfo
 from tests.api.conftest import client_of
 from tests.api.worker import WORKER, claim, finish_job

@@ -7,7 +7,6 @@ id, and its trace goes to the log alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from starlette.responses import Response
 from ourvidz.catalog.parameters import BY_NAME, suggest
 from ourvidz.core import errors
 from ourvidz.core.errors import OurVidzError, QuotaExceeded
+from ourvidz.core.redact import without_paths
 
 STATUS_BY_CODE: Mapping[str, int] = {
     "invalid_request": 400,
@@ -64,9 +64,6 @@ _MEANINGS: Mapping[str, str] = {
     for cls in vars(errors).values()
     if isinstance(cls, type) and issubclass(cls, OurVidzError)
 } | {"internal_error": "Something went wrong on the server."}
-
-# An absolute path that begins a word; URLs and fractions have something before the slash.
-_PATH = re.compile(r"(?<![\w:/.~\])])/(?:[^\s/'\"`:;,()]+/)+[^\s/'\"`:;,()]*")
 
 _RETRY_AFTER_S = 2
 _LONGEST_RETRY_S = 120  # longer waits are not for a client library to sit out
@@ -131,11 +128,6 @@ def public_message(code: str, message: str) -> str:
     if code in _ABOUT_THIS_MACHINE:
         return _MEANINGS.get(code, _MEANINGS["internal_error"])
     return without_paths(message)
-
-
-def without_paths(text: str) -> str:
-    """Return ``text`` with absolute paths of this machine left out."""
-    return _PATH.sub("(path)", text)
 
 
 def public_job_error(error: Mapping[str, Any] | None) -> dict[str, Any] | None:

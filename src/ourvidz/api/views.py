@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from ourvidz.api.deps import AppDeps, absolute_url
-from ourvidz.api.errors import public_job_error, without_paths
+from ourvidz.api.errors import public_job_error
 from ourvidz.api.schemas import (
     Adjustment,
     AssetAnswer,
@@ -28,6 +28,7 @@ from ourvidz.api.schemas import (
     WorkerAnswer,
 )
 from ourvidz.core.job import JobState
+from ourvidz.core.redact import without_paths
 from ourvidz.jobs.model import ApiKey, Attempt, Event, EventKind, Job, StoredAsset, WorkerInfo
 
 _MIN_RUNS = 5  # fewer say nothing of a spread

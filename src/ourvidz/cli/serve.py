@@ -99,7 +99,7 @@ def _run(
 ) -> None:
     from ourvidz.api.app import create_app
     from ourvidz.api.deps import make_deps
-    from ourvidz.api.logs import write_json_lines
+    from ourvidz.core.logs import write_json_lines
     from ourvidz.jobs.open import open_store
     from ourvidz.policy.build import build_policy
     from ourvidz.storage.open import open_signer, open_storage

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import Any
 
-_job: ContextVar[str | None] = ContextVar("ourvidz_job", default=None)
+from ourvidz.core.logs import write_json_lines
+from ourvidz.core.redact import without_paths
 
-# An absolute path of two or more parts; "GiB/s" and "https://host/path" are none.
-_PATH = re.compile(r"(?<![\w.:/])/(?:[\w.@+~-]+/)+[\w.@+~-]*|\b[A-Za-z]:\\[^\s'\"]+")
+_job: ContextVar[str | None] = ContextVar("ourvidz_job", default=None)
 
 
 @contextmanager
@@ -25,35 +22,6 @@ def about_job(key: str) -> Generator[None]:
         yield
     finally:
         _job.reset(mark)
-
-
-def without_paths(text: str) -> str:
-    """Return ``text`` for clients: absolute paths of this machine replaced by an ellipsis."""
-    return _PATH.sub("…", text)
-
-
-class JsonFormatter(logging.Formatter):
-    """A line of JSON a record: time, level, logger, worker, job, message, traceback."""
-
-    def __init__(self, worker_id: str) -> None:
-        super().__init__()
-        self._worker_id = worker_id
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        key = _job.get()
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "worker": self._worker_id,
-            "message": record.getMessage(),
-        }
-        if key is not None:
-            line["job"] = key.partition("/")[0]
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
 
 
 class JobLogHandler(logging.Handler):
@@ -74,9 +42,10 @@ class JobLogHandler(logging.Handler):
 
 def log_to_stderr(worker_id: str, *, level: int = logging.INFO) -> None:
     """Send every record of this process to stderr as JSON lines."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(worker_id))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+
+    def fields() -> dict[str, Any]:
+        key = _job.get()
+        return {"worker": worker_id} | ({} if key is None else {"job": key.partition("/")[0]})
+
+    write_json_lines(level=logging.WARNING, fields=fields)  # libraries say too much below it
     logging.getLogger("ourvidz").setLevel(level)

@@ -27,12 +27,13 @@ from ourvidz.core.failpoints import reach
 from ourvidz.core.ids import new_id
 from ourvidz.core.job import JobResult
 from ourvidz.core.phase import Phase
+from ourvidz.core.redact import without_paths
 from ourvidz.jobs.model import JobKind, Json, NewAsset
 from ourvidz.jobs.store import JobStore
 from ourvidz.storage.store import AssetStorage, attempt_prefix
 from ourvidz.worker.heartbeat import Attempt, Heartbeat, Stop
 from ourvidz.worker.history import History
-from ourvidz.worker.logs import about_job, without_paths
+from ourvidz.worker.logs import about_job
 from ourvidz.worker.ports import Finishing
 from ourvidz.worker.report import result_to_dict
 

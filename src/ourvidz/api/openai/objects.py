@@ -9,11 +9,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ourvidz.api.deps import AppDeps
-from ourvidz.api.errors import public_job_error, without_paths
+from ourvidz.api.errors import public_job_error
 from ourvidz.api.openai.drafts import OutputFormat, seconds_of
 from ourvidz.api.views import eta
 from ourvidz.core.job import JobState
 from ourvidz.core.phase import Phase
+from ourvidz.core.redact import without_paths
 from ourvidz.jobs.model import Job, Json
 
 _DAY_S = 24 * 3600.0
