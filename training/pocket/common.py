@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import json
 import math
@@ -119,12 +120,16 @@ class Budget:
         call_s: Seconds that this call may take, set-up included.
         total_s: Seconds that training may take in all calls; the schedule is tied to it.
         spent_s: Seconds spent in earlier calls.
+        max_steps: Optimiser steps that end this call and training; no clock is read then.
+        steps: Optimiser steps of this call.
         started_s: Clock reading at the start of this call.
     """
 
     call_s: float
     total_s: float
     spent_s: float = 0.0
+    max_steps: int | None = None
+    steps: int = 0
     started_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -139,10 +144,45 @@ class Budget:
 
     @property
     def progress(self) -> float:
-        """Share of the whole training that is done, by time, 0..1; 2.0 once the call is over."""
+        """Share of the whole training that is done, 0..1; 2.0 once the call's time is over."""
+        if self.max_steps is not None:
+            return min(self.steps / self.max_steps, 1.0)
         if self.elapsed_s >= self.call_s:
             return 2.0
         return min(self.all_s / self.total_s, 1.0)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the whole training, not only this call, is over."""
+        if self.max_steps is not None:
+            return self.steps >= self.max_steps
+        return self.all_s >= self.total_s
+
+    def step(self) -> float:
+        """Counts an optimiser step; returns `progress` after it."""
+        self.steps += 1
+        return self.progress
+
+
+def add_budget_options(parser: argparse.ArgumentParser, *, max_seconds: float) -> None:
+    """Adds the options that `budget_of` reads.
+
+    Args:
+        parser: Of a trainer's command.
+        max_seconds: Default limit of a call, in seconds.
+    """
+    parser.add_argument("--max-seconds", type=float, default=max_seconds, help="limit of this call")
+    parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
+    parser.add_argument("--max-steps", type=int, help="end after these steps, whatever the time")
+
+
+def budget_of(options: argparse.Namespace) -> Budget:
+    """The budget that a command's options ask for; its clock starts now."""
+    return Budget(
+        call_s=options.max_seconds,
+        total_s=options.total_seconds or options.max_seconds,
+        max_steps=options.max_steps,
+    )
 
 
 def is_over(progress: float) -> bool:

@@ -348,9 +348,7 @@ class Trainer:
                 group["lr"] = rate
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            progress = common.average_gradients(
-                self.parameters, self.processes, self.budget.progress
-            )
+            progress = common.average_gradients(self.parameters, self.processes, self.budget.step())
             nn.utils.clip_grad_norm_(self.parameters, settings.clip_gradient)
             self.optimizer.step()
             self.average.update()
@@ -416,8 +414,7 @@ def main() -> None:
     """Runs one call of training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--max-seconds", type=float, default=210, help="limit of this call")
-    parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
+    common.add_budget_options(parser, max_seconds=210)
     parser.add_argument("--start", type=Path, help="an exported model to go on from")
     parser.add_argument("--blend", type=Path, help="an exported model to mix into the export")
     parser.add_argument("--blend-share", type=float, default=0.2, help="how much of it, 0..1")
@@ -436,9 +433,7 @@ def main() -> None:
         rate=options.rate or settings.rate,
         warmup=20 if options.start else settings.warmup,
     )
-    budget = common.Budget(
-        call_s=options.max_seconds, total_s=options.total_seconds or options.max_seconds
-    )
+    budget = common.budget_of(options)
     compiled = not (options.no_compile or options.tiny) and torch.cuda.is_available()
     trainer = Trainer(options.out, settings, budget, compiled=compiled, start=options.start)
     trainer.train()

@@ -237,7 +237,7 @@ class Trainer:
                 loss, squared = measure(models.vae, pixels, noise, settings)
             rate = settings.vae_rate * common.schedule(self.vae_steps, progress)
             progress = self._update(
-                loss, self.vae_parameters, self.vae_optimizer, rate, self._vae_progress()
+                loss, self.vae_parameters, self.vae_optimizer, rate, self._vae_progress
             )
             self.vae_average.update()
             self.vae_steps += 1
@@ -264,17 +264,18 @@ class Trainer:
         parameters: list[nn.Parameter],
         optimizer: torch.optim.Optimizer,
         rate: float,
-        progress: float,
+        progress: Callable[[], float],
     ) -> float:
         """One optimiser step; returns rank 0's progress."""
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        progress = common.average_gradients(parameters, self.processes, progress)
+        self.budget.step()
+        told = common.average_gradients(parameters, self.processes, progress())
         nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
         optimizer.step()
-        return progress
+        return told
 
     def _log(self, stage: str, step: int, loss: Tensor, **values: Tensor) -> None:
         if step % 50 == 0 and self.processes.is_main:
@@ -375,7 +376,7 @@ class Trainer:
                 loss = denoising_loss(models, unet, mixed, tokens, zeroed, size)
             rate = settings.rate * common.schedule(self.steps, progress, warmup=300)
             progress = self._update(
-                loss, self.parameters, self.optimizer, rate, self._unet_progress()
+                loss, self.parameters, self.optimizer, rate, self._unet_progress
             )
             self.average.update()
             self.steps += 1
@@ -450,8 +451,7 @@ def main() -> None:
     """Runs one call of training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--max-seconds", type=float, default=480, help="limit of this call")
-    parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
+    common.add_budget_options(parser, max_seconds=480)
     parser.add_argument("--vae", type=Path, help="an exported checkpoint whose VAE to use")
     parser.add_argument("--init", type=Path, help="refine an exported checkpoint's weights")
     parser.add_argument("--cpu", action="store_true", help="small banks, to refine on a CPU")
@@ -465,9 +465,7 @@ def main() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     torch._dynamo.config.suppress_errors = True  # a graph that won't compile runs as it is
-    budget = common.Budget(
-        call_s=options.max_seconds, total_s=options.total_seconds or options.max_seconds
-    )
+    budget = common.budget_of(options)
     compiled = not (options.no_compile or options.tiny) and torch.cuda.is_available()
     settings = TINY if options.tiny else Settings()
     settings = for_refinement(settings) if options.init else settings

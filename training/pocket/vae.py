@@ -310,9 +310,7 @@ class Trainer:
                 loss, squared, kl = chosen(self.vae, pixels, settings)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            progress = common.average_gradients(
-                self.parameters, self.processes, self.budget.progress
-            )
+            progress = common.average_gradients(self.parameters, self.processes, self.budget.step())
             torch.nn.utils.clip_grad_norm_(self.parameters, settings.clip_gradient)
             self.optimizer.step()
             self.average.update()
@@ -380,8 +378,7 @@ def main() -> None:
     """Runs one call of training."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--max-seconds", type=float, default=540, help="limit of this call")
-    parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
+    common.add_budget_options(parser, max_seconds=540)
     parser.add_argument("--no-compile", action="store_true", help="run the modules as they are")
     parser.add_argument(
         "--last-stage", action="store_true", help="whole clips only, to fill the compiler's cache"
@@ -391,9 +388,7 @@ def main() -> None:
     settings = smoke_settings() if options.smoke else Settings()
     if options.last_stage:
         settings = replace(settings, stages=((0.0, settings.stages[-1][1]),))
-    budget = common.Budget(
-        call_s=options.max_seconds, total_s=options.total_seconds or options.max_seconds
-    )
+    budget = common.budget_of(options)
     trainer = Trainer(options.out, settings, budget)
     trainer.train(compiled=not options.no_compile)
     result = trainer.finish(batches=2 if options.smoke else 16)

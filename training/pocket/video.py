@@ -248,9 +248,7 @@ class Trainer:
             # What rank 0 told in the step before: reading this step's would wait for it.
             before_told, told = (
                 told,
-                common.average_gradients_ahead(
-                    self.parameters, self.processes, self.budget.progress
-                ),
+                common.average_gradients_ahead(self.parameters, self.processes, self.budget.step()),
             )
             if told is None:
                 progress = self.budget.progress
@@ -334,10 +332,10 @@ def trained_vae(out: Path, budget: common.Budget, *, smoke: bool, compiled: bool
     """
     settings = vae_training.smoke_settings() if smoke else vae_training.Settings()
     trainer = vae_training.Trainer(out, settings, budget)
-    if trainer.budget.spent_s < budget.total_s:
+    if budget.max_steps is not None or budget.spent_s < budget.total_s:
         trainer.train(compiled=compiled)
         trainer.finish(batches=2 if smoke else 16)
-    is_done = common.told_by_main(float(budget.all_s >= budget.total_s), trainer.processes)
+    is_done = common.told_by_main(float(budget.is_spent), trainer.processes)
     return out / "export" if is_done else None
 
 
@@ -346,8 +344,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--vae", type=Path, help="exported VAE to use; trained first if absent")
-    parser.add_argument("--max-seconds", type=float, default=540, help="limit of this call")
-    parser.add_argument("--total-seconds", type=float, help="of all calls; default: this call's")
+    common.add_budget_options(parser, max_seconds=540)
     parser.add_argument("--init", type=Path, help="refine an export's weights")
     parser.add_argument("--workers", type=int, help="CPU processes that write captions")
     parser.add_argument("--no-compile", action="store_true", help="run the modules as they are")
@@ -359,20 +356,22 @@ def main() -> None:
     cores = (os.cpu_count() or 1) // int(os.environ.get("WORLD_SIZE", "1"))
     workers = options.workers if options.workers is not None else max(1, min(20, cores - 2))
     pool = bank.start_workers(workers)
-    total_s = options.total_seconds or options.max_seconds
-    call = common.Budget(call_s=options.max_seconds, total_s=total_s)
+    call = common.budget_of(options)
+    total_s = call.total_s
     vae_folder = options.vae
     if vae_folder is None:
         vae_folder = trained_vae(
             options.out / "vae",
-            common.Budget(call_s=options.max_seconds, total_s=total_s * _VAE_SHARE),
+            replace(call, total_s=total_s * _VAE_SHARE),
             smoke=options.smoke,
             compiled=not options.no_compile,
         )
         total_s *= 1 - _VAE_SHARE
     if vae_folder is None:
         return
-    budget = common.Budget(call_s=options.max_seconds - call.elapsed_s, total_s=total_s)
+    budget = common.Budget(
+        call_s=call.call_s - call.elapsed_s, total_s=total_s, max_steps=call.max_steps
+    )
     trainer = Trainer(options.out, vae_folder, settings, budget, init=options.init)
     trainer.train(compiled=not options.no_compile, pool=pool)
     trainer.finish()

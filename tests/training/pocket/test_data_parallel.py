@@ -327,7 +327,7 @@ def _torchrun(name: str, out: Path, *options: str) -> dict[str, Any]:
         env=os.environ | PEERS,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -343,9 +343,9 @@ def _curves(out: Path) -> list[dict[str, float]]:
 def test_torchrun_trains_the_video_vae(tmp_path: Path) -> None:
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
-    record = _torchrun("vae", tmp_path, "--smoke", "--max-seconds", "2.5")
+    record = _torchrun("vae", tmp_path, "--smoke", "--max-steps", "3")
     assert record["processes"] == WORLD
-    assert record["steps"] > 0
+    assert record["steps"] == 3
     assert _curves(tmp_path)[-1]["step"] == record["steps"]
     loaded: Any = AutoencoderKLWan.from_pretrained(tmp_path / "export")
     assert len(loaded.config["latents_mean"]) == loaded.config["z_dim"]
@@ -358,11 +358,9 @@ def test_torchrun_trains_the_video_transformer(tmp_path: Path) -> None:
     _given_vae(tmp_path / "vae")
     out = tmp_path / "run"
     options = ("--vae", str(tmp_path / "vae"), "--workers", "1")
-    record = _torchrun("video", out, *options, "--smoke", "--max-seconds", "6")
+    record = _torchrun("video", out, *options, "--smoke", "--max-steps", "3")
     assert record["processes"] == WORLD
-    assert record["steps"] > 0
-    if record["steps"] >= 100:  # it writes a line each hundred steps
-        assert _curves(out)[-1]["step"] <= record["steps"]
+    assert record["steps"] >= 3  # rank 0's progress is read a step late
     assert WanPipeline.from_pretrained(out / "export").text_encoder is not None
 
 
@@ -370,9 +368,10 @@ def test_torchrun_trains_the_video_transformer(tmp_path: Path) -> None:
 def test_torchrun_trains_the_image_model(tmp_path: Path) -> None:
     from training.pocket import image_nets
 
-    record = _torchrun("image", tmp_path, "--tiny", "--max-seconds", "4")
+    record = _torchrun("image", tmp_path, "--tiny", "--max-steps", "10")
     assert record["processes"] == WORLD
     assert record["vae_steps"] > 0
+    assert record["vae_steps"] + record["unet_steps"] == 10
     assert _curves(tmp_path)[-1]["psnr_db"] > 0
     assert image_nets.load_pipeline(tmp_path / "export", torch.device("cpu")).unet is not None
 
@@ -381,9 +380,9 @@ def test_torchrun_trains_the_image_model(tmp_path: Path) -> None:
 def test_torchrun_trains_the_enhancer(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    record = _torchrun("enhancer", tmp_path, "--tiny", "--max-seconds", "4")
+    record = _torchrun("enhancer", tmp_path, "--tiny", "--max-steps", "10")
     assert record["processes"] == WORLD
-    assert record["steps"] > 0
+    assert record["steps"] == 10
     assert _curves(tmp_path)[-1]["step"] == record["steps"]
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
     assert len(AutoTokenizer.from_pretrained(tmp_path / "export")) <= model.config.vocab_size
