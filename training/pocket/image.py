@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import random
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
