@@ -96,14 +96,18 @@ def is_due(tx: Transaction, found: Row) -> bool:
     return found["next_run_at"] is not None and found["next_run_at"] <= tx.now
 
 
-def next_id(tx: Transaction, wishes: Wishes) -> str | None:
-    """Return the job that is next, locked where the database locks rows."""
+def next_id(tx: Transaction, wishes: Wishes, rows: Sequence[Row] | None = None) -> str | None:
+    """Return the job that is next, locked where the database locks rows.
+
+    ``rows`` are the lanes that were seen just now, if they were.
+    """
     for _ in range(_ROUNDS):
         lanes = [
             Lane(name=row["lane"], priority=row["priority"], run_at=row["run_at"])
-            for row in tx.rows("ready_lanes")
+            for row in (tx.rows("ready_lanes") if rows is None else rows)
             if row["priority"] is not None  # taken while we looked
         ]
+        rows = None
         if not any(wishes.allows(lane) for lane in lanes):
             return None
         for choice in choices(lanes, wishes):
@@ -141,14 +145,17 @@ def _id_of(row: Row | None) -> str | None:
 
 def claim(tx: Transaction, worker_id: str, wishes: Wishes, *, lease_s: float) -> Job | None:
     """See ``JobStore.claim``."""
-    tx.run("release_delayed", now=tx.now)
-    while (job_id := next_id(tx, wishes)) is not None:
+    rows: Sequence[Row] | None = tx.rows("ready_lanes")
+    if (not rows or is_due(tx, rows[0])) and tx.run("release_delayed", now=tx.now):
+        rows = None
+    while (job_id := next_id(tx, wishes, rows)) is not None:
         row = _claimed(tx, job_id, worker_id, lease_s)
         if row is not None:
             _charge(tx, row)
             return job_of(row)
         if not tx.run("hold_if_paused", id=job_id):
             return None  # taken meanwhile; the next poll finds another
+        rows = None
     return None
 
 
@@ -180,7 +187,7 @@ def _claimed(
     )
     if row is None:
         return None
-    tx.run(
+    tx.run_last(
         "add_attempt",
         job_id=job_id,
         token=row["token"],
@@ -196,4 +203,4 @@ def _claimed(
 
 
 def _charge(tx: Transaction, row: Row) -> None:
-    tx.run("charge_tenant", tenant=row["tenant"], device_s=row["predicted_s"])
+    tx.run_last("charge_tenant", tenant=row["tenant"], device_s=row["predicted_s"])

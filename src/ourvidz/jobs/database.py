@@ -29,6 +29,14 @@ class Transaction(Protocol):
         """Run a named statement and return how many rows it changed."""
         ...
 
+    def run_last(self, name: str, /, **params: Any) -> None:
+        """Run a named statement at the end of the transaction, in the order of these calls.
+
+        For what nothing in the transaction reads: a server is told of all of it, and of the end,
+        at once.
+        """
+        ...
+
     def run_many(self, name: str, params: Sequence[Mapping[str, Any]], /) -> None:
         """Run a named statement once for each set of parameters."""
         ...

@@ -23,7 +23,9 @@ def add_event(
     tx: Transaction, job_id: str, seq: int, kind: EventKind, data: Mapping[str, Any]
 ) -> None:
     """Write one event. ``seq`` comes from the job's counter, raised in this transaction."""
-    tx.run("add_event", job_id=job_id, seq=seq, now=tx.now, kind=kind.value, data=to_json(data))
+    tx.run_last(
+        "add_event", job_id=job_id, seq=seq, now=tx.now, kind=kind.value, data=to_json(data)
+    )
 
 
 def send(tx: Transaction, row: Row, event: str) -> None:
@@ -55,7 +57,7 @@ def send(tx: Transaction, row: Row, event: str) -> None:
     }
     for callback in callbacks:
         payload = {**facts, "facts": dict(callback.facts)}
-        tx.run(
+        tx.run_last(
             "add_message",
             job_id=row["id"],
             kind=callback.kind,
@@ -89,9 +91,9 @@ def end_attempt(
     )
     charged_s = attempt["charged_s"] if attempt else 0.0
     if row["key_id"] is not None and device_s > 0:
-        tx.run("add_use", key_id=row["key_id"], now=tx.now, device_s=device_s)
+        tx.run_last("add_use", key_id=row["key_id"], now=tx.now, device_s=device_s)
     if device_s != charged_s:
-        tx.run("charge_tenant", tenant=row["tenant"], device_s=device_s - charged_s)
+        tx.run_last("charge_tenant", tenant=row["tenant"], device_s=device_s - charged_s)
 
 
 def elapsed_s(tx: Transaction, row: Row) -> float:

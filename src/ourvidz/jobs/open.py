@@ -5,6 +5,7 @@ from __future__ import annotations
 from ourvidz.catalog.config import Settings
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import ConfigInvalid
+from ourvidz.jobs.database import Database
 from ourvidz.jobs.sqlite import SqliteDatabase
 from ourvidz.jobs.sqlstore import SqlStore
 from ourvidz.jobs.store import JobStore
@@ -25,9 +26,14 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> JobStore:
             file system.
         MissingDependency: Postgres is asked for and psycopg is not installed.
     """
+    return SqlStore(open_database(settings, clock=clock))
+
+
+def open_database(settings: Settings, *, clock: Clock | None = None) -> Database:
+    """Return the database under the store; see ``open_store``."""
     url = settings.database_url
     if url is None:
-        return SqlStore(SqliteDatabase(settings.data_dir / DATABASE_FILE, clock=clock))
+        return SqliteDatabase(settings.data_dir / DATABASE_FILE, clock=clock)
     scheme, _, rest = url.partition("://")
     if scheme.partition("+")[0] not in _POSTGRES_SCHEMES or not rest:
         raise ConfigInvalid(  # never with the URL, which may hold a password
@@ -37,4 +43,4 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> JobStore:
         )
     from ourvidz.jobs.postgres import PostgresDatabase
 
-    return SqlStore(PostgresDatabase(f"postgresql://{rest}", clock=clock))
+    return PostgresDatabase(f"postgresql://{rest}", clock=clock)

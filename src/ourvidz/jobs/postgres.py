@@ -55,7 +55,7 @@ _LOST = (
 # In one trip, for this transaction alone: a frozen client must not keep others waiting for its
 # locks, and no lock is worth waiting for longer than a beat.
 _BEGIN = (
-    "SELECT set_config('idle_in_transaction_session_timeout', '8s', true),"
+    "BEGIN; SELECT set_config('idle_in_transaction_session_timeout', '8s', true),"
     " set_config('lock_timeout', '8s', true), set_config('statement_timeout', '30s', true),"
     # After a look at statistics the planner might read the table to find one job of many.
     " set_config('enable_seqscan', 'off', true),"
@@ -127,16 +127,24 @@ class PostgresDatabase:
         raise StoreUnavailable("The job store was too busy; try again.")
 
     def _write_once(self, connection: Connection, body: Callable[[Transaction], T]) -> T:
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(connection.transaction())
-                row = connection.execute(_BEGIN).fetchone()
-            except psycopg.OperationalError as error:
-                raise _DeadConnectionError from error  # nothing was written yet
-            assert row is not None
-            injected = self._injected()
-            now: float = row["now"] if injected is None else injected
-            return body(_PostgresTransaction(connection, lambda _: now))
+        try:
+            begun = connection.execute(_BEGIN)
+        except psycopg.OperationalError as error:
+            raise _DeadConnectionError from error  # nothing was written yet
+        begun.nextset()  # past BEGIN's own answer
+        row = begun.fetchone()
+        assert row is not None
+        injected = self._injected()
+        now: float = row["now"] if injected is None else injected
+        transaction = _PostgresTransaction(connection, lambda _: now)
+        try:
+            result = body(transaction)
+            transaction.commit()
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):  # a lost server undoes it by itself
+                connection.execute("ROLLBACK")
+            raise
+        return result
 
     def migrate(self) -> None:
         """See ``Database``."""
@@ -197,6 +205,7 @@ class _PostgresTransaction:
         self._connection = connection
         self._read_now = now
         self._now: float | None = None
+        self._last: list[tuple[str, Mapping[str, Any]]] = []
 
     @property
     def now(self) -> float:
@@ -212,6 +221,18 @@ class _PostgresTransaction:
 
     def run(self, name: str, /, *, where: str = "", **params: Any) -> int:
         return self._execute(name, where, params).rowcount
+
+    def run_last(self, name: str, /, **params: Any) -> None:
+        self._last.append((name, params))
+
+    def commit(self) -> None:
+        """Run what was left for the end, and end the transaction, in one trip."""
+        with self._connection.pipeline() if self._last else contextlib.nullcontext():
+            for name, params in self._last:
+                self._execute(name, "", params)
+            ended = self._connection.execute("COMMIT")
+        # What failed is undone at the end, which the server calls a success.
+        assert ended.statusmessage == "COMMIT", f"the transaction ended in {ended.statusmessage}"
 
     def run_many(self, name: str, params: Sequence[Mapping[str, Any]], /) -> None:
         if len(params) == 1:

@@ -226,6 +226,9 @@ class _SqliteTransaction:
     def run(self, name: str, /, *, where: str = "", **params: Any) -> int:
         return self._execute(name, where, params).rowcount
 
+    def run_last(self, name: str, /, **params: Any) -> None:
+        self.run(name, **params)  # no trips to save
+
     def run_many(self, name: str, params: Sequence[Mapping[str, Any]], /) -> None:
         if params:
             text, _ = SQLITE.statement(name, params[0], "")

@@ -15,7 +15,7 @@ UPDATE job SET delayed = 0 WHERE state = 'queued' AND delayed = 1 AND run_at <= 
 
 -- name: ready_lanes
 -- Every lane with something to claim, its top band and its oldest job: a few looks at the start
--- of an index for each, however long the queue is.
+-- of an index for each, however long the queue is. And when the next delayed job's time comes.
 WITH RECURSIVE lanes (lane) AS (
     SELECT min(lane) FROM job /*by job_ready*/
     WHERE state = 'queued' AND held = 0 AND delayed = 0
@@ -37,7 +37,10 @@ SELECT
         SELECT run_at FROM job /*by job_ready_age*/
         WHERE state = 'queued' AND held = 0 AND delayed = 0 AND job.lane = lanes.lane
         ORDER BY run_at LIMIT 1
-    ) AS run_at
+    ) AS run_at,
+    (
+        SELECT min(run_at) FROM job /*by job_delayed*/ WHERE state = 'queued' AND delayed = 1
+    ) AS next_run_at
 FROM lanes WHERE lanes.lane IS NOT NULL;
 
 -- name: next_tenants
