@@ -52,6 +52,7 @@ class Outcome:
     submit_s: list[float]  # of one request of one job
     read_s: list[float]  # of one look at a job
     cancel_s: list[float]  # from the request to the terminal state
+    overhead_s: list[float]  # of one job on the idle service: what the client waits beside the run
     wall_s: float
     probes: int  # looks at /healthz
     probes_answered: int
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--short", action="store_true", help="Few steps, short clips, two images.")
     parser.add_argument("--cancels", type=int, default=5, help="Running videos to cancel.")
+    parser.add_argument("--alone", type=int, default=20, help="Jobs one after the other, at last.")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--record", type=Path)
     arguments = parser.parse_args()
@@ -141,6 +143,7 @@ def load(client: httpx.Client, arguments: argparse.Namespace, ready_s: float) ->
         submit_s=submit_s,
         read_s=[_timed_read(client, job["id"]) for job in jobs[:100]],
         cancel_s=[_cancel_one(client) for _ in range(arguments.cancels)],
+        overhead_s=[_overhead_one(client) for _ in range(arguments.alone)],
         wall_s=wall_s,
         probes=sum(probes.values()),
         probes_answered=probes[True],
@@ -195,6 +198,21 @@ def _cancel_one(client: httpx.Client) -> float:
     while client.get(link).json()["state"] not in _TERMINAL:
         time.sleep(0.02)
     return time.perf_counter() - start_s
+
+
+def _overhead_one(client: httpx.Client) -> float:
+    """Seconds from the submit to the news of the end, less those between claim and end."""
+    body = {"prompt": "a blue star", "job_type": "sdxl_image_fast"} | _SHORT | _SHORT_BATCH
+    start_s = time.perf_counter()
+    link = f"/api/v1/jobs/{client.post('/api/v1/jobs', json=body).raise_for_status().json()['id']}"
+    with client.stream("GET", f"{link}/events", headers={"Accept": "text/event-stream"}) as answer:
+        for line in answer.iter_lines():
+            if line.partition(": ")[2] in _TERMINAL:
+                break
+    wall_s = time.perf_counter() - start_s
+    job = client.get(link).raise_for_status().json()
+    run = [datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at")]
+    return wall_s - (run[1] - run[0]).total_seconds()
 
 
 def _all_jobs(client: httpx.Client) -> Iterator[dict[str, Any]]:
@@ -252,6 +270,10 @@ def results_of(outcome: Outcome, *, short: bool) -> list[BenchmarkResult]:
                 high=round(max(outcome.cancel_s), 6),
             )
         )
+    if outcome.overhead_s:
+        ms = sorted(1000 * value for value in outcome.overhead_s)
+        results.append(figure("overhead_p50_ms", statistics.median(ms), "ms", len(ms)))
+        results.append(figure("overhead_max_ms", ms[-1], "ms", len(ms)))
     for job_type in sorted({job["job_type"] for job in succeeded}):
         totals = [
             job["ledger"]["total_s"] - job["phases_s"].get("queue_wait", 0.0)

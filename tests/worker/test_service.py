@@ -234,6 +234,21 @@ def test_many_jobs_each_publish_once(place):
     assert check_store(place.store, ids) == []
 
 
+def test_a_submit_wakes_a_worker_that_looks_once_an_hour(tmp_path):
+    place = Place(tmp_path / "data", poll_s=3600.0)
+    with place.working():
+        place.wait(lambda: [worker.state for worker in place.store.workers()] == ["idle"])
+        (first,) = place.submit("steps=2 step_ms=1", job_type="image_fast")
+        place.done([first])
+        (video,) = place.submit("steps=100000 step_ms=5", job_type="video_fast")
+        place.wait(lambda: place.store.get(video).progress)
+        (guest,) = place.done(place.submit("steps=1"))  # one beside it is seen too
+        place.store.cancel(video)
+        place.done([video])
+    assert guest.state is JobState.SUCCEEDED
+    place.store.close()
+
+
 def test_errors_are_retried_and_say_nothing_of_this_machine(place):
     once, ever, refused = place.submit(
         "steps=2 fail=1", "steps=2 fail=99", "steps=2 refuse=1", job_type="image_fast"

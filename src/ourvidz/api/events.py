@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from ourvidz.api.deps import AppDeps
 from ourvidz.api.schemas import EventAnswer, EventPage
 from ourvidz.api.views import event_answer
+from ourvidz.api.waiting import pause
 from ourvidz.core.errors import InvalidRequest, NotFound
 from ourvidz.jobs.model import Event, EventKind
+from ourvidz.jobs.watching import ChangeWatch
 
 MEDIA_TYPE = "text/event-stream"
 # Of one event in the stream. OpenAPI 3.1 has no word for a stream of them.
@@ -94,6 +95,7 @@ def stream_response(deps: AppDeps, wish: StreamWish) -> Response:
 async def _stream(deps: AppDeps, wish: StreamWish) -> AsyncIterator[str]:
     started_s = said_s = deps.clock.monotonic()
     after = wish.after
+    watch = ChangeWatch(deps.store)
     yield f"retry: {_RETRY_MS}\n\n"
     while not deps.closing.is_set():
         events = await run_in_threadpool(deps.store.events, wish.job_id, after=after, limit=_PAGE)
@@ -110,7 +112,7 @@ async def _stream(deps: AppDeps, wish: StreamWish) -> AsyncIterator[str]:
         if now_s - said_s >= _BEAT_S:
             said_s = now_s
             yield ": still here\n\n"
-        await anyio.sleep(deps.settings.queue.poll_s)
+        await pause(watch, deps.settings.queue.poll_s)
 
 
 def as_text(event: EventAnswer) -> str:

@@ -71,6 +71,13 @@ class Database(Protocol):
         """
         ...
 
+    def version(self) -> int | None:
+        """Return a number that is another one once anybody has written.
+
+        It costs microseconds and never waits; None where the database has no such number.
+        """
+        ...
+
     def migrate(self) -> None:
         """Bring the schema up to date. Idempotent; safe from several processes."""
         ...

@@ -146,6 +146,10 @@ class PostgresDatabase:
             raise
         return result
 
+    def version(self) -> int | None:
+        """See ``Database``. Without a session of its own, asking is a query like any other."""
+        return None
+
     def migrate(self) -> None:
         """See ``Database``."""
         self._run(self._migrate)

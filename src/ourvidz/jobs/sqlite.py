@@ -70,6 +70,9 @@ class SqliteDatabase:
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._is_closed = False
+        # It never writes: its number changes with everybody's writes, this process's too.
+        self._watching: sqlite3.Connection | None = None
+        self._watch_lock = threading.Lock()
         # Threads of one process queue here, fairly; only processes meet at the file's lock.
         self._write_lock = threading.Lock()
 
@@ -86,6 +89,15 @@ class SqliteDatabase:
             if admits or starts:
                 self._require_room(connection, share=1.0 if admits else _STARTS_SHARE)
             return body(_SqliteTransaction(connection, self._now))
+
+    def version(self) -> int | None:
+        """See ``Database``."""
+        with _mapped_errors(), self._watch_lock:
+            if self._is_closed:
+                raise _closed()
+            if self._watching is None:
+                self._watching = self._connect()
+            return self._watching.execute("PRAGMA data_version").fetchone()["data_version"]
 
     def migrate(self) -> None:
         """See ``Database``."""
@@ -105,9 +117,12 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """See ``Database``."""
-        with self._idle_lock:
+        with self._idle_lock, self._watch_lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
+            if self._watching is not None:
+                idle.append(self._watching)
+                self._watching = None
         for connection in idle:
             connection.close()
 
@@ -174,7 +189,7 @@ class SqliteDatabase:
     def _connection(self) -> Generator[sqlite3.Connection]:
         with self._idle_lock:
             if self._is_closed:
-                raise StoreUnavailable("The job store was closed.")
+                raise _closed()
             connection = self._idle.pop() if self._idle else None
         connection = connection or self._connect()
         try:
@@ -314,6 +329,10 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise (_full() if error.errno == errno.ENOSPC else _unwritable()) from error
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("The job store was closed.")
 
 
 def _unwritable() -> StoreUnavailable:

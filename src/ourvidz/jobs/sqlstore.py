@@ -71,6 +71,10 @@ class SqlStore:
         """Create the schema or bring it up to date. Idempotent; safe from several processes."""
         self._db.migrate()
 
+    def version(self) -> int | None:
+        """Return a number that is another one once anybody has written to the store."""
+        return self._db.version()
+
     def now(self) -> float:
         """Return the store's clock, in Unix seconds."""
         return self._db.read(lambda tx: tx.now)

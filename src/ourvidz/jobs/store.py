@@ -49,6 +49,13 @@ class JobStore(Protocol):
         """Create the schema or bring it up to date. Idempotent; safe from several processes."""
         ...
 
+    def version(self) -> int | None:
+        """Return a number that is another one once anybody has written to the store.
+
+        It costs microseconds and never waits; None where the store has no such number.
+        """
+        ...
+
     def now(self) -> float:
         """Return the store's clock, in Unix seconds."""
         ...

@@ -36,6 +36,7 @@ from ourvidz.core.phase import Phase
 from ourvidz.core.request import MediaType
 from ourvidz.jobs.model import EventKind, Job, JobKind
 from ourvidz.jobs.store import JobStore
+from ourvidz.jobs.watching import GLANCE_S, ChangeWatch
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
 from ourvidz.storage.store import AssetStorage
 from ourvidz.worker.heartbeat import Attempt, Heartbeat, Stop
@@ -142,6 +143,7 @@ class WorkerService:
         self._driven: list[_Driven] = []
         self._held: dict[str, Attempt] = {}  # by key, until settled; several threads
         self._finishing: set[str] = set()  # keys; added here, taken away by the pool's threads
+        self._watch = ChangeWatch(store)
         self._next_claim_s = float("-inf")  # while the device is free
         self._next_guest_s = float("-inf")  # while a video has it
         self._next_look_s = float("-inf")
@@ -214,8 +216,19 @@ class WorkerService:
             timeout_s = self._queue.poll_s  # woken when one of them is done
         else:
             timeout_s = max(0.0, self._next_claim_s - time.monotonic())
-        self._wake.wait(timeout_s)
+        self._wait(timeout_s)
         self._wake.clear()
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait to be woken; for a submit too, where the store shows that something was written."""
+        end_s = time.monotonic() + timeout_s
+        while not self._wake.wait(min(timeout_s, GLANCE_S) if self._watch.can_tell else timeout_s):
+            if self._watch.has_changed():
+                self._next_claim_s = float("-inf")
+                return
+            timeout_s = end_s - time.monotonic()
+            if timeout_s <= 0:
+                return
 
     def _take_turns(self) -> None:
         """Do one unit of who had the device least, and look whether others may go on."""
@@ -309,9 +322,12 @@ class WorkerService:
         if not self._driven:
             if now_s >= self._next_claim_s and not self._try_claim(self._claim_any):
                 self._next_claim_s = later_s
-        elif len(self._driven) == 1 and self._driven[0].is_video and now_s >= self._next_guest_s:
+        elif len(self._driven) == 1 and self._driven[0].is_video and self._may_have_guest(now_s):
             self._try_claim(self._claim_guest)
             self._next_guest_s = later_s
+
+    def _may_have_guest(self, now_s: float) -> bool:
+        return self._watch.has_changed() or now_s >= self._next_guest_s
 
     def _try_claim(self, claim: Callable[[], Job | None]) -> bool:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import math
@@ -37,11 +36,13 @@ from ourvidz.api.openai.objects import (
 from ourvidz.api.openai.schemas import IMAGE_BODY, error_responses
 from ourvidz.api.openai.videos import submit_one
 from ourvidz.api.views import file_name
+from ourvidz.api.waiting import pause
 from ourvidz.catalog.config import Settings
 from ourvidz.core.errors import NotFound
 from ourvidz.core.job import JobState
 from ourvidz.jobs.model import Dedup, Job, StoredAsset
 from ourvidz.jobs.submission import Draft
+from ourvidz.jobs.watching import ChangeWatch
 
 router = APIRouter()
 
@@ -97,6 +98,7 @@ async def _wait(request: Request, deps: AppDeps, job: Job) -> Job:
     waiters: Counter[str] = _waiters(request)
     end_s = deps.clock.monotonic() + _patience_s(request, deps.settings)
     pause_s = _FIRST_PAUSE_S
+    watch = ChangeWatch(deps.store)
     with _counted(waiters, job.id):
         while not job.is_terminal and not deps.closing.is_set():
             if deps.clock.monotonic() >= end_s:
@@ -105,7 +107,7 @@ async def _wait(request: Request, deps: AppDeps, job: Job) -> Job:
                 if waiters[job.id] == 1:  # nobody else waits for the same job
                     job = await run_in_threadpool(deps.store.cancel, job.id, tenant=job.tenant)
                 break
-            await asyncio.sleep(pause_s)
+            await pause(watch, pause_s)
             pause_s = min(_LONGEST_PAUSE_S, 1.3 * pause_s)
             job = await run_in_threadpool(deps.store.get, job.id, tenant=job.tenant)
     return job
