@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.queue import store_settings
-from ourvidz.bench.records import BenchmarkResult, new_record, read_record, write_record
+from ourvidz.bench.records import BenchmarkResult, new_record, write_record
 from ourvidz.catalog.config import Settings, catalogue_of
 from ourvidz.jobs.model import Job
 from ourvidz.jobs.open import open_store
@@ -151,11 +151,7 @@ def _wait(is_so: Callable[[], bool], *, every_s: float = 0.5) -> None:
 
 def _write(record: Path, results: Sequence[BenchmarkResult]) -> None:
     made = new_record(suite="fleet", results=results, now=datetime.now(UTC))
-    if record.exists():
-        same = read_record(record)
-        if (same.commit, same.environment) != (made.commit, made.environment):
-            record.unlink()  # a record is of one commit and environment
-    write_record(record, made)
+    write_record(record, made, replaces_others=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ourvidz.bench.records import BenchmarkResult, new_record, read_record, write_record
+from ourvidz.bench.records import BenchmarkResult, new_record, write_record
 from ourvidz.catalog.config import Settings
 from ourvidz.core.ids import new_job_id
 from ourvidz.core.request import Fidelity, GenerationRequest, MediaType
@@ -230,9 +230,9 @@ def _claim(settings: Settings, index: int, count: int, together: object, answers
 
 def _write(path: Path, results: Sequence[BenchmarkResult], *, is_fresh: bool) -> None:
     record = new_record("queue", results, now=datetime.now(UTC))
-    if is_fresh or (path.exists() and read_record(path).identity != record.identity):
+    if is_fresh:
         path.unlink(missing_ok=True)
-    write_record(path, record)
+    write_record(path, record, replaces_others=True)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def main() -> None:
         write_record(
             arguments.record,
             new_record(suite="service", results=results, now=datetime.now(UTC)),
+            replaces_others=True,
         )
 
 

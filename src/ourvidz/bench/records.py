@@ -140,7 +140,9 @@ def record_name(record: BenchmarkRecord) -> str:
     return f"{record.suite}-{record.created_at[:10]}-{record.commit or 'release'}-{facts}.json"
 
 
-def write_record(path: Path, record: BenchmarkRecord) -> BenchmarkRecord:
+def write_record(
+    path: Path, record: BenchmarkRecord, *, replaces_others: bool = False
+) -> BenchmarkRecord:
     """Write ``record``, after the results already there if the file is of the same identity.
 
     The file is replaced as a whole, so a killed process leaves the old one. Results are never
@@ -149,6 +151,7 @@ def write_record(path: Path, record: BenchmarkRecord) -> BenchmarkRecord:
     Args:
         path: A ``.json`` file in a folder that exists.
         record: What to add.
+        replaces_others: A file of another suite, commit or environment begins anew.
 
     Returns:
         What the file now holds.
@@ -160,13 +163,14 @@ def write_record(path: Path, record: BenchmarkRecord) -> BenchmarkRecord:
     """
     if path.exists():
         there = read_record(path)
-        if there.identity != record.identity:
+        if there.identity == record.identity:
+            record = dataclasses.replace(there, results=(*there.results, *record.results))
+        elif not replaces_others:
             raise InvalidRequest(
                 f"{path.name!r} holds another {_difference(there, record)} than this record",
                 param="path",
                 hint=f"write to a file of its own, such as {record_name(record)!r}",
             )
-        record = dataclasses.replace(there, results=(*there.results, *record.results))
     text = dump_json(record.to_dict(), indent=2) + "\n"
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")

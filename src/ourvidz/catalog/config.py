@@ -123,7 +123,9 @@ class QueueConfig(_Section):
         default=300.0, gt=0, description="A job without any progress for so long has hung."
     )
     deadline_factor: float = Field(
-        default=4.0, gt=1, description="Deadline of a job, as a multiple of its slowest known run."
+        default=4.0,
+        gt=1,
+        description="Deadline of a job, as a multiple of the 99th percentile of known runs.",
     )
     deadline_floor_s: float = Field(default=900.0, gt=0, description="Shortest deadline.")
     drain_s: float = Field(

@@ -240,13 +240,16 @@ class Publisher:
         Raises:
             LeaseLost: it did not answer in time.
         """
+        told = None  # a store that stays away is told of once, not at every try
         while True:
             if not attempt.is_held():
                 raise LeaseLost
             try:
                 return call()
             except (StoreUnavailable, StoreFull) as error:
-                _log.warning("the job store does not take this now: %s", error.code)
+                if error.code != told:
+                    _log.warning("the job store does not take this now: %s", error.code)
+                told = error.code
             self._pause(attempt, _STORE_PAUSE_S)
 
     def _require_held(self, attempt: Attempt) -> None:
