@@ -76,7 +76,7 @@ def test_results_of_the_same_identity_are_appended_and_none_is_lost(tmp_path: Pa
 def test_a_file_of_another_identity_begins_anew_where_that_is_wanted(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_record(path, make_record(make_result()))
-    other = make_record(make_result(value=7.0), suite="sweep")
+    other = make_record(make_result(value=24.6), suite="sweep")
     assert write_record(path, other, replaces_others=True) == other
     assert read_record(path) == other
     both = write_record(path, other, replaces_others=True)
