@@ -19,6 +19,7 @@ from ourvidz.models.events import StepEvent
 from ourvidz.models.noise import seeded_noise
 from ourvidz.models.sdxl.config import SdxlGeometry
 from ourvidz.models.sdxl.encode import PromptEmbeds
+from ourvidz.models.solvers import Solver, make_solver
 
 
 def prepare_latents(
@@ -56,8 +57,7 @@ def denoise(
 ) -> Generator[StepEvent, None, torch.Tensor]:
     """Denoise, yielding after each step and returning the latents (``StopIteration.value``).
 
-    Nothing in a step waits for the device except inside UniPC's own corrector; an event says that
-    the step was issued. Several of these may be driven in turns, on one UNet, each with its own
+    Nothing in a step waits for the device; an event says that the step was issued. Several of these may be driven in turns, on one UNet, each with its own
     scheduler. Closing leaves nothing behind.
 
     Args:
@@ -88,11 +88,12 @@ def denoise(
         passes = [_both(uncond, cond)]
     else:
         passes = [uncond, cond]
+    solver = make_solver(scheduler, latents.device)
     timesteps = scheduler.timesteps
     facts = list(zip(timesteps.tolist(), scheduler.sigmas.tolist(), strict=False))
     latents = latents.float() * scheduler.init_noise_sigma
     for index, (timestep, sigma) in enumerate(facts):
-        latents = _step(unet, scheduler, latents, timesteps[index], passes, guidance_scale)
+        latents = _step(unet, solver, latents, index, timesteps[index], passes, guidance_scale)
         yield StepEvent(
             step=index + 1,
             num_inference_steps=len(facts),
@@ -140,13 +141,14 @@ def _both(first: _Conditioning, second: _Conditioning) -> _Conditioning:
 @torch.inference_mode()
 def _step(
     unet: Any,
-    scheduler: Any,
+    solver: Solver,
     latents: torch.Tensor,
+    index: int,
     timestep: torch.Tensor,
     passes: Sequence[_Conditioning],
     guidance_scale: float,
 ) -> torch.Tensor:
-    model_input = scheduler.scale_model_input(latents, timestep)
+    model_input = solver.model_input(latents, index)
     preds = torch.cat([_forward(unet, model_input, timestep, branch) for branch in passes])
     if preds.shape[0] == latents.shape[0]:
         noise_pred = preds
@@ -154,7 +156,7 @@ def _step(
         # In float32: the scale magnifies the rounding of both branches.
         uncond, cond = preds.chunk(2)
         noise_pred = uncond + guidance_scale * (cond - uncond)
-    return scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+    return solver.step(noise_pred, index, latents)
 
 
 def _forward(

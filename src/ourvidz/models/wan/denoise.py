@@ -17,7 +17,9 @@ import torch
 
 from ourvidz.models.events import StepEvent
 from ourvidz.models.noise import seeded_noise
+from ourvidz.models.solvers import Solver, make_solver
 from ourvidz.models.wan.config import WanGeometry
+from ourvidz.models.wan.predict import Predictor, as_predictor
 
 
 def prepare_latents(
@@ -54,12 +56,11 @@ def denoise(
 ) -> Generator[StepEvent, None, torch.Tensor]:
     """Denoise, yielding after each step and returning the latents (``StopIteration.value``).
 
-    Nothing in a step waits for the device except inside UniPC's own corrector (the library solves
-    a 2x2 system there); an event says that the step was issued. Several of these may be driven in
+    Nothing in a step waits for the device; an event says that the step was issued. Several of these may be driven in
     turns, on one transformer, each with its own scheduler. Closing leaves nothing behind.
 
     Args:
-        transformer: from ``load_transformer``.
+        transformer: from ``load_transformer``, or a ``Predictor`` made of one.
         scheduler: fresh from ``schedulers.make_flow_scheduler``; used up by this run.
         latents: (B, C, F, H, W) noise, on the transformer's device. Kept in float32.
         prompt_embeds: (B or 1, T, D); one row serves the whole batch.
@@ -73,15 +74,14 @@ def denoise(
     """
     is_guided = guidance_scale > 1
     assert not is_guided or negative_prompt_embeds is not None, "guidance needs a negative prompt"
+    predictor = as_predictor(transformer)
+    embeds = [prompt_embeds]
+    if is_guided and negative_prompt_embeds is not None:
+        embeds.append(negative_prompt_embeds)
     step_inputs = _StepInputs(
-        transformer=transformer,
-        scheduler=scheduler,
-        prompt_embeds=_as_batch(prompt_embeds, latents, transformer),
-        negative_prompt_embeds=(
-            _as_batch(negative_prompt_embeds, latents, transformer)
-            if is_guided and negative_prompt_embeds is not None
-            else None
-        ),
+        predictor=predictor,
+        solver=make_solver(scheduler, latents.device),
+        texts=[predictor.text(_as_batch(each, latents, predictor)) for each in embeds],
         guidance_scale=guidance_scale,
         guidance_batched=guidance_batched,
     )
@@ -89,7 +89,7 @@ def denoise(
     facts = list(zip(timesteps.tolist(), scheduler.sigmas.tolist(), strict=False))
     latents = latents.float()
     for index, (timestep, sigma) in enumerate(facts):
-        latents = _step(step_inputs, latents, timesteps[index])
+        latents = _step(step_inputs, latents, timesteps[index], index)
         yield StepEvent(
             step=index + 1,
             num_inference_steps=len(facts),
@@ -104,24 +104,25 @@ def denoise(
 class _StepInputs:
     """What stays the same from step to step."""
 
-    transformer: Any
-    scheduler: Any
-    prompt_embeds: torch.Tensor  # (B, T, D), the transformer's dtype
-    negative_prompt_embeds: torch.Tensor | None  # None: no guidance
+    predictor: Predictor
+    solver: Solver
+    texts: Sequence[Any]  # of the prompt, and of the negative one where there is guidance
     guidance_scale: float
     guidance_batched: bool
 
 
-def _as_batch(embeds: torch.Tensor, latents: torch.Tensor, transformer: Any) -> torch.Tensor:
-    embeds = embeds.to(device=latents.device, dtype=transformer.dtype)
+def _as_batch(embeds: torch.Tensor, latents: torch.Tensor, predictor: Predictor) -> torch.Tensor:
+    embeds = embeds.to(device=latents.device, dtype=predictor.dtype)
     return embeds.expand(latents.shape[0], -1, -1).contiguous()
 
 
 # The decorator, never ``with`` around a yield: that would leak the mode into the caller.
 @torch.inference_mode()
-def _step(inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+def _step(
+    inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor, index: int
+) -> torch.Tensor:
     noise_pred = _predict(inputs, latents, timestep)
-    return inputs.scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+    return inputs.solver.step(noise_pred, index, latents)
 
 
 def _predict(inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
@@ -129,24 +130,10 @@ def _predict(inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor)
 
     Guidance is worked out in float32: its scale magnifies the rounding of both branches.
     """
-    if inputs.negative_prompt_embeds is None:
-        return _forward(inputs.transformer, latents, timestep, inputs.prompt_embeds)
-    if inputs.guidance_batched:
-        both = torch.cat([inputs.prompt_embeds, inputs.negative_prompt_embeds])
-        pred = _forward(inputs.transformer, torch.cat([latents, latents]), timestep, both)
-        cond, uncond = pred.chunk(2)
-    else:
-        cond = _forward(inputs.transformer, latents, timestep, inputs.prompt_embeds)
-        uncond = _forward(inputs.transformer, latents, timestep, inputs.negative_prompt_embeds)
+    found = inputs.predictor.velocities(
+        latents, timestep, inputs.texts, is_batched=inputs.guidance_batched
+    )
+    if len(found) == 1:
+        return found[0]
+    cond, uncond = found
     return uncond + inputs.guidance_scale * (cond - uncond)
-
-
-def _forward(
-    transformer: Any, latents: torch.Tensor, timestep: torch.Tensor, prompt_embeds: torch.Tensor
-) -> torch.Tensor:
-    return transformer(
-        hidden_states=latents.to(transformer.dtype),
-        timestep=timestep.expand(latents.shape[0]),
-        encoder_hidden_states=prompt_embeds,
-        return_dict=False,
-    )[0].float()
