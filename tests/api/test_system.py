@@ -229,5 +229,17 @@ def test_the_documentation_page_runs_only_what_its_policy_names(client):
     page = client.get("/docs")
     policy = page.headers["content-security-policy"]
     assert "sha256-" in policy
-    assert "script-src 'self'" not in policy
     assert "unsafe-inline" not in policy.split("style-src")[0]
+
+
+def test_the_documentation_page_needs_no_other_server(client):
+    page = client.get("/docs")
+    assert "http" not in page.headers["content-security-policy"]
+    named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    files = [name for name in named if not name.startswith("data:")]
+    assert len(files) == 2
+    for name in files:
+        assert name.startswith("/")
+        answer = client.get(name)
+        assert answer.status_code == 200
+        assert len(answer.content) > 10_000

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
+from starlette.staticfiles import StaticFiles
 
 import ourvidz
 from ourvidz.api.deps import AppDeps
@@ -16,6 +17,7 @@ from ourvidz.api.openai.errors import error_body as openai_error_body
 from ourvidz.api.openai.routes import router as openai_router
 from ourvidz.api.openapi import describe
 from ourvidz.api.routes import assets, jobs, keys, models, queue, system
+from ourvidz.api.routes.system import DOCS_FILES, DOCS_FILES_URL
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -72,5 +74,6 @@ def create_app(deps: AppDeps) -> FastAPI:
     app.state.started_at = deps.clock.now()
     for prefix, router in ROUTES:
         app.include_router(router, prefix=prefix)
+    app.mount(DOCS_FILES_URL, StaticFiles(directory=DOCS_FILES))
     describe(app)
     return app

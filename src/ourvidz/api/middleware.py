@@ -45,7 +45,7 @@ Renderers = Mapping[str, ErrorRenderer]
 
 # What needs no key: signs of life, the documentation, and files, whose addresses are signed.
 _PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
-_PUBLIC_PREFIXES = ("/files/",)
+_PUBLIC_PREFIXES = ("/files/", "/docs/")
 
 
 def is_public(path: str) -> bool:
