@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.errors import Cancelled, CheckpointInvalid, ModelMissing
-from ourvidz.models.loading import find_weight_files
+from ourvidz.models import reading
+from ourvidz.models.loading import HostCopy, find_weight_files, weight_bytes
 from ourvidz.models.qwen import load as qwen_load
 from ourvidz.models.sdxl import load as sdxl_load
 from ourvidz.models.wan import load as wan_load
@@ -373,3 +374,52 @@ def test_parallel_loads_may_be_the_first_to_import_the_libraries(checkpoints):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_host_copy_brings_back_an_equal_module(checkpoints, name):
+    module = COMPONENTS[name][0](checkpoints / name, device="cpu", dtype=torch.bfloat16)
+    expected = forward(module)
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    kept = HostCopy(module, is_pinned=False)
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data.zero_()  # the copy has memory of its own
+    for _ in range(2):  # and can be brought back again and again
+        back = kept.to_device(torch.device("cpu"))
+        assert type(back) is type(module)
+        assert back.state_dict().keys() == state.keys()
+        assert all(torch.equal(value, state[key]) for key, value in back.state_dict().items())
+        assert len(list(back.parameters())) == len(list(module.parameters()))  # ties are kept
+        assert not back.training
+        assert torch.equal(forward(back), expected)
+        for parameter in back.parameters():
+            parameter.data.zero_()
+    weights = sum(each.numel() * each.element_size() for each in module.parameters())
+    assert weights <= kept.num_bytes
+
+
+def test_a_host_copy_keeps_channels_last_and_copies_views_apart():
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.Linear(4, 4))
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    module.register_buffer("every_other", torch.arange(12.0)[::2])
+    module.register_buffer("repeated", torch.ones(1).expand(7))
+    module.register_buffer("empty", torch.empty(0, 3))
+    back = HostCopy(module, is_pinned=False).to_device(torch.device("cpu"))
+    assert back[0].weight.is_contiguous(memory_format=torch.channels_last)
+    for key, value in module.state_dict().items():
+        assert torch.equal(back.state_dict()[key], value), key
+
+
+def test_weight_bytes_are_those_of_the_loaded_module(checkpoints):
+    folder = checkpoints / "wan/vae"
+    for dtype in DTYPES:
+        module = wan_load.load_vae(folder, device="cpu", dtype=dtype)
+        loaded = sum(each.numel() * each.element_size() for each in module.parameters())
+        assert weight_bytes(folder, dtype) == loaded
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_before_its_weights_are_read(folder, monkeypatch):
+    monkeypatch.setattr(reading, "read_tensors", lambda *_, **__: pytest.fail("read weights"))
+    rewrite(folder, lambda tensors: tensors.pop("patch_embedding.weight"))
+    with pytest.raises(CheckpointInvalid, match="lack"):
+        load_transformer(folder)

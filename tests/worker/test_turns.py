@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from ourvidz.catalog.config import Settings, catalogue_of
@@ -16,6 +15,8 @@ from ourvidz.core.errors import Cancelled, IllegalState, OutputUnwritable, Polic
 from ourvidz.core.event import PhaseStarted, PreviewReady, Progress, PromptEnhanced, Waiting
 from ourvidz.core.job import JobState
 from ourvidz.core.phase import LoadState, Phase
+from ourvidz.models.sdxl.fast import FastUnet
+from ourvidz.models.wan.fast import FastWan
 from ourvidz.worker.active import Turns
 from ourvidz.worker.assemble import assemble_worker
 from ourvidz.worker.report import summary_of
@@ -36,20 +37,24 @@ def fresh(tiny_settings):
 
 
 @pytest.fixture
-def slow_networks():
+def slow_networks(monkeypatch):
     """Make each pass of a network take seconds on a manual clock."""
-    hooks = []
 
-    def install(clock, seconds_by_class):
-        def advance(module, inputs, output):
-            del inputs, output
-            clock.advance(seconds_by_class.get(type(module).__name__, 0.0))
+    def install(clock, *, transformer_s, unet_s):
+        velocities, predict = FastWan.velocities, FastUnet.predict
 
-        hooks.append(torch.nn.modules.module.register_module_forward_hook(advance))
+        def slow_velocities(self, latents, timestep, texts, **options):
+            clock.advance(transformer_s * len(texts))
+            return velocities(self, latents, timestep, texts, **options)
 
-    yield install
-    for hook in hooks:
-        hook.remove()
+        def slow_predict(self, *arguments):
+            clock.advance(unet_s)
+            return predict(self, *arguments)
+
+        monkeypatch.setattr(FastWan, "velocities", slow_velocities)
+        monkeypatch.setattr(FastUnet, "predict", slow_predict)
+
+    return install
 
 
 def adds_up(timing):
@@ -125,7 +130,7 @@ def test_each_job_is_charged_with_its_own_steps(fresh, ask, tmp_path, slow_netwo
     for job_type in ("video_fast", "sdxl_image_fast"):  # load, so that nothing waits
         run_alone(fresh, order_of(ask(job_type), tmp_path / "warm", job_type)).results()
     clock = fresh.clock
-    slow_networks(clock, {"WanTransformer3DModel": 2.0, "UNet2DConditionModel": 0.5})
+    slow_networks(clock, transformer_s=2.0, unet_s=0.5)
     turns = Turns(clock)
     turns.add(fresh.start(order_of(ask("video_fast"), tmp_path, "video", queued_s=1.5)))
     turns.add(fresh.start(order_of(ask("sdxl_image_fast"), tmp_path, "images")))

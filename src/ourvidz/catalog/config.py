@@ -237,6 +237,20 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Precision of the networks: bfloat16 on CUDA, float32 on CPU."
     )
+    vram_gib: float | None = Field(
+        default=None,
+        gt=0,
+        description="Pretend that the device has so much memory, in GiB; torch is held to it too.",
+    )
+    host_cache_gib: float | None = Field(
+        default=None,
+        ge=0,
+        description="Host memory for copies of weights that left the device, in GiB; left out, a "
+        "quarter of what is free at start, and none on a CPU.",
+    )
+    techniques_off: tuple[str, ...] = Field(
+        default=(), description="Techniques that no job may use, by name; see docs/guides/speed.md."
+    )
     enhancement: EnhancementConfig = Field(
         default_factory=EnhancementConfig, description="How prompts are enriched."
     )

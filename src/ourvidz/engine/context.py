@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future
 from concurrent.futures import wait as futures_wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,8 @@ from ourvidz.core.recorder import SpanRecorder
 from ourvidz.engine.embeds import EmbedCache
 from ourvidz.engine.residency import Component, ComponentSpec, Residency
 from ourvidz.engine.timing import UnitTimer, device_phase
+
+T = TypeVar("T")
 
 _POLL_S = 0.05  # how often a wait for a loading component looks at the cancel token
 
@@ -50,6 +52,8 @@ class JobContext:
     patience: Patience | None = None  # None: nobody else wants the thread, waits may block
     embeds: EmbedCache = field(default_factory=EmbedCache)  # made ahead; kept between jobs
     held_models: set[str] = field(default_factory=set[str])  # not to be unloaded meanwhile
+    techniques: frozenset[str] = frozenset()  # see catalog.techniques
+    cache_dir: Path | None = None  # remembers what this machine does fastest
 
     def request(self, spec: ComponentSpec) -> Future[Component]:
         """Ask for a component; it loads in the background and stays until ``release``."""
@@ -74,6 +78,13 @@ class JobContext:
         component = future.result()
         self.states.append(component.state)
         return component.module
+
+    def derive(
+        self, model_id: str, name: str, what: str, build: Callable[[], T], num_bytes: int
+    ) -> T:
+        """Return something made of a component, kept with it; see ``Residency.derive``."""
+        assert model_id in self.held_models, model_id
+        return self.residency.derive((model_id, name), what, build, num_bytes)
 
     def tokenizer(self, model_id: str, name: str, load: Callable[[Path], Any]) -> Any:
         """Return a tokenizer of ``model_id``, loaded once an engine."""

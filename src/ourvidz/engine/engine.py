@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +12,22 @@ from typing import Any, Protocol
 import psutil
 import torch
 
+from ourvidz.catalog.techniques import techniques_of
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
 from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import InvalidRequest, OurVidzError, OutOfMemory
-from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, PromptEnhanced
+from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, PromptEnhanced
 from ourvidz.core.phase import CompileState, LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.core.request import EnhancementPlan, GenerationRequest
+from ourvidz.core.request import EnhancementPlan, Fidelity, GenerationRequest
 from ourvidz.engine import enhance, sdxl, wan
 from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
 from ourvidz.engine.context import JobContext, Patience, check_token_count, wait_for
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
 from ourvidz.engine.embeds import EmbedCache
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
+from ourvidz.engine.memory_plan import MemoryPressure
 from ourvidz.engine.residency import Component, Residency
 from ourvidz.engine.result import EngineResult
 
@@ -65,6 +67,10 @@ class Engine:
         clock: Clock,
         device: str = "auto",
         dtype: str = "auto",
+        techniques_off: Collection[str] = (),
+        cache_dir: Path | None = None,
+        vram_gib: float | None = None,
+        host_cache_gib: float | None = None,
     ) -> None:
         """Choose the device; nothing is loaded before the first job.
 
@@ -74,15 +80,30 @@ class Engine:
             clock: times everything.
             device: auto, cpu, cuda or cuda:N.
             dtype: auto, float32, bfloat16 or float16.
+            techniques_off: names of ``catalog.techniques`` that no job may use.
+            cache_dir: remembers between processes what this machine does fastest.
+            vram_gib: pretend that the device has so much memory.
+            host_cache_gib: host memory for copies of weights; see ``Residency``.
 
         Raises:
             ConfigInvalid: no such device.
+            UnknownName: ``techniques_off`` names no technique.
         """
+        self._techniques = {
+            fidelity: techniques_of(fidelity, off=techniques_off) for fidelity in Fidelity
+        }
+        self._cache_dir = cache_dir
         self.device = select_device(device)
         self._clock = clock
         self._locate = locate
         self._token_limits = token_limits
-        self._residency = Residency(device=self.device, dtype=dtype)
+        self._residency = Residency(
+            device=self.device,
+            dtype=dtype,
+            vram_bytes=_bytes_of(vram_gib),
+            host_cache_bytes=_bytes_of(host_cache_gib),
+            clock=clock,
+        )
         self._tokenizers: dict[tuple[str, str], Any] = {}
         self._embeds = EmbedCache()
         self._imported: set[str] = set()
@@ -120,8 +141,10 @@ class Engine:
                 go on.
             Cancelled: ``cancel`` was set.
         """
-        context = self._context(recorder, cancel, patience)
-        return (yield from self._job(context, request, self._run(context, request, enhancement)))
+        context = self._context(recorder, cancel, patience, request.fidelity)
+        return (
+            yield from self._job(context, request, lambda: self._run(context, request, enhancement))
+        )
 
     def enhance_only(
         self,
@@ -135,8 +158,10 @@ class Engine:
 
         The result's ``enhancement`` is what was asked for.
         """
-        context = self._context(recorder, cancel, patience)
-        return (yield from self._job(context, request, self._enhance_only(context, request)))
+        context = self._context(recorder, cancel, patience, request.fidelity)
+        return (
+            yield from self._job(context, request, lambda: self._enhance_only(context, request))
+        )
 
     def generate_batch(
         self,
@@ -158,7 +183,9 @@ class Engine:
             Running(
                 index=index,
                 request=member.request,
-                context=self._context(member.recorder, member.cancel, patience),
+                context=self._context(
+                    member.recorder, member.cancel, patience, member.request.fidelity
+                ),
                 prompt=_prompt_of(member.request, member.enhancement),
             )
             for index, member in enumerate(members)
@@ -206,7 +233,8 @@ class Engine:
         """
         if request.enhancement is not None and enhancement is None:
             return False
-        context = self._context(SpanRecorder(self._clock), CancelToken(), None)
+        recorder, cancel = SpanRecorder(self._clock), CancelToken()
+        context = self._context(recorder, cancel, None, request.fidelity)
         prompt, limit = _prompt_of(request, enhancement), self._token_limits[request.model]
         if request.model not in self._residency.bytes_by_model():
             return False
@@ -220,6 +248,14 @@ class Engine:
     def resident(self) -> Mapping[str, int]:
         """Return the bytes of the weights that are loaded, by model."""
         return self._residency.bytes_by_model()
+
+    def pressure(self) -> MemoryPressure:
+        """Return how full the device is."""
+        return self._residency.pressure()
+
+    def hint(self, models: Sequence[str]) -> None:
+        """Say which models the queue's jobs will use, the next one first, one entry a job."""
+        self._residency.hint(models)
 
     def load(self, model_id: str, *, family: str, cancel: CancelToken) -> None:
         """Load all of a model's components and wait for them.
@@ -258,12 +294,17 @@ class Engine:
         item_bytes = self._item_bytes.get(request.batch_shape or "", 0)
         if self.device.type != "cuda" or item_bytes <= 0:
             return default
-        memory = device_memory(self.device)
-        room = memory.total_bytes * _USABLE_SHARE - self._residency.resident_bytes
+        pressure = self._residency.pressure()
+        room = pressure.budget_bytes * _USABLE_SHARE
+        room -= pressure.weights_bytes + pressure.derived_bytes
         return max(1, int(room / item_bytes))
 
     def _context(
-        self, recorder: SpanRecorder, cancel: CancelToken, patience: Patience | None
+        self,
+        recorder: SpanRecorder,
+        cancel: CancelToken,
+        patience: Patience | None,
+        fidelity: Fidelity = Fidelity.EXACT,
     ) -> JobContext:
         return JobContext(
             device=self.device,
@@ -275,6 +316,8 @@ class Engine:
             tokenizers=self._tokenizers,
             patience=patience,
             embeds=self._embeds,
+            techniques=self._techniques[fidelity],
+            cache_dir=self._cache_dir,
         )
 
     def _begin(self) -> None:
@@ -286,32 +329,39 @@ class Engine:
         self,
         context: JobContext,
         request: GenerationRequest,
-        events: Generator[JobEvent, None, tuple[str, Enhancement | None]],
+        start: Callable[[], Generator[JobEvent, None, tuple[str, Enhancement | None]]],
     ) -> Generator[JobEvent, None, EngineResult]:
-        """Drive one job; what it held is free afterwards."""
+        """Drive one job; what it held is free afterwards.
+
+        One that runs out of memory before its first frame left is run again, once, after what no
+        job uses has left the device.
+        """
         self._begin()
         try:
-            prompt, enhancement = yield from events
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            message = str(error)
-        else:
-            self._learn_item_bytes(request)
-            return self._result(context, prompt, enhancement)
+            attempt = _Attempt(start())
+            result = yield from attempt.run()
+            can_retry = result is None and not attempt.has_frames
+            if can_retry and self._residency.shrink(_shortfall(attempt.message)) > 0:
+                attempt = _Attempt(start())
+                result = yield from attempt.run()
+            if result is not None:
+                self._learn_item_bytes(request)
+                return self._result(context, *result)
         finally:
             self._num_running -= 1
             context.release_all()
-        # Outside the handler: inside it the traceback would keep every tensor of the job alive.
-        raise self._out_of_memory(request, message)
+        raise self._out_of_memory(request, attempt.message)
 
     def _learn_item_bytes(self, request: GenerationRequest) -> None:
-        """Keep what one image takes beside the weights; of a lone job only, whose peak is its."""
-        if request.batch_shape is None or self._num_running > 1:
+        """Keep what the job took beside the weights; of a lone job only, whose peak is its."""
+        if self.device.type != "cuda" or self._num_running > 1:
             return
+        pressure = self._residency.pressure()
         peak_bytes = device_memory(self.device).peak_allocated_bytes
-        activations = peak_bytes - self._residency.resident_bytes
-        self._item_bytes[request.batch_shape] = max(0, activations) // request.num_images
+        activations = max(0, peak_bytes - pressure.weights_bytes - pressure.derived_bytes)
+        self._residency.learn_activations(_workload(request), activations)
+        if request.batch_shape is not None:
+            self._item_bytes[request.batch_shape] = activations // request.num_images
 
     def _run(
         self, context: JobContext, request: GenerationRequest, enhancement: Enhancement | None
@@ -413,6 +463,7 @@ class Engine:
                 "weights_bytes": self._residency.resident_bytes,
                 "device_peak_allocated_bytes": memory.peak_allocated_bytes,
                 "device_peak_reserved_bytes": memory.peak_reserved_bytes,
+                **self._residency.pressure().facts(),
             },
         )
 
@@ -420,19 +471,66 @@ class Engine:
         memory = device_memory(self.device)
         on_cuda = self.device.type == "cuda"
         need = MemoryNeed(
-            budget_bytes=memory.total_bytes if on_cuda else psutil.virtual_memory().total,
+            budget_bytes=self._residency.pressure().budget_bytes
+            if on_cuda
+            else psutil.virtual_memory().total,
             weights_bytes=self._residency.resident_bytes,
             reached_bytes=memory.peak_allocated_bytes
             if on_cuda
             else psutil.Process().memory_info().rss,
             tried_bytes=tried_bytes(message),
         )
-        self._residency.evict_all()
+        if on_cuda:
+            self._residency.shrink(_shortfall(message))
+        else:
+            self._residency.evict_all()
         release_unused(self.device)
         return OutOfMemory(
             f"{self.device} ran out of memory: {_first_line(message)}",
             hint=what_fits(request, need),
         )
+
+
+class _Attempt:
+    """One run of a job's events, which may end for want of memory."""
+
+    def __init__(self, events: Generator[JobEvent, None, tuple[str, Enhancement | None]]) -> None:
+        self._events = events
+        self.has_frames = False
+        self.message = ""  # what the device said
+
+    def run(self) -> Generator[JobEvent, None, tuple[str, Enhancement | None] | None]:
+        """Pass the events on; return what they return, None when the memory ran out."""
+        # The error is gone when this returns: its traceback would keep every tensor alive.
+        try:
+            while True:
+                try:
+                    event = next(self._events)
+                except StopIteration as stop:
+                    return stop.value
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    self.message = str(error)
+                    return None
+                self.has_frames |= isinstance(event, FramesReady)
+                yield event
+        finally:
+            self._events.close()
+
+
+def _workload(request: GenerationRequest) -> str:
+    size = f"{request.width}x{request.height}x{request.num_frames}"
+    return f"{request.model} {size} {request.num_images} {request.fidelity}"
+
+
+def _shortfall(message: str) -> int:
+    """Return what to free after running out: twice what was asked for, 1 GiB at least."""
+    return max(2 * tried_bytes(message), 2**30)
+
+
+def _bytes_of(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * 2**30)
 
 
 def _prompt_of(request: GenerationRequest, enhancement: Enhancement | None) -> str:

@@ -1,17 +1,21 @@
-"""Weights into a module: built empty from its config, filled tensor by tensor from safetensors.
+"""Weights into a module: built empty from its config, then filled from safetensors.
 
-Equal, bit for bit, to the library's ``from_pretrained``, but it can be cancelled between tensors,
-says which tensor of which file is wrong, never opens a pickle, and may run in several threads at
-once (one component each) beside threads that execute models.
+Names, shapes and dtypes of all files are held against the module before a byte of weights is read;
+``reading`` then fills all tensors at the storage's speed. Equal, bit for bit, to the library's
+``from_pretrained``, but it can be cancelled within a file, says which tensor of which file is
+wrong, never opens a pickle, and may run in several threads at once (one component each) beside
+threads that execute models.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +24,9 @@ import torch
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.errors import CheckpointInvalid, ModelMissing
+from ourvidz.models import reading
 from ourvidz.models.imports import library_imports
+from ourvidz.models.reading import StoredTensor, TensorRead
 
 ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 
@@ -51,7 +57,7 @@ def load_module(
         folder: one component's folder: ``config.json`` and safetensors, in shards or not.
         device: where every tensor ends.
         dtype: of every floating tensor, except those that the class keeps in float32.
-        cancel: asked before every tensor.
+        cancel: asked before every tensor and every piece of a file.
         optional_prefix: what tensor names may carry in files and lack in the module, or the
             other way round; it differs between versions of transformers (``text_model.``).
 
@@ -65,13 +71,139 @@ def load_module(
         Cancelled: ``cancel`` was set.
     """
     files = find_weight_files(folder)
+    reading.read_ahead(files)
     module = _construct(model_class, folder, dtype=dtype)
     filling = _Filling(module, device=torch.device(device), dtype=dtype, prefix=optional_prefix)
     for file in files:
-        for name, tensor in _tensors(file, cancel):
-            filling.put(name, tensor, file)
-    filling.finish(folder)
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        for stored in reading.stored_tensors(file):
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            filling.expect(stored)
+    filling.fill(folder, cancel)
     return module.eval().requires_grad_(False)
+
+
+def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Return the bytes that a component's weights take once loaded, from its files' headers.
+
+    Tensors that the architecture keeps in float32 are counted as ``dtype``.
+
+    Raises:
+        ModelMissing: as ``load_module``.
+        CheckpointInvalid: as ``load_module``.
+    """
+    total = 0
+    for file in find_weight_files(folder):
+        for stored in reading.stored_tensors(file):
+            size = dtype.itemsize if stored.dtype.is_floating_point else stored.dtype.itemsize
+            total += stored.num_bytes // stored.dtype.itemsize * size
+    return total
+
+
+class HostCopy:
+    """A module's weights in host memory, pinned where the system lets us, to bring back quickly.
+
+    The module is not changed, so that whoever still has it goes on with it. The memory is free once
+    nobody has the copy.
+    """
+
+    def __init__(self, module: torch.nn.Module, *, is_pinned: bool) -> None:
+        """Copy all parameters and buffers; returns when they are copied.
+
+        Raises:
+            MemoryError: not enough host memory.
+            RuntimeError: the same from torch, or a module that can't be copied.
+        """
+        tensors = _tensors_of(module)
+        begins: list[int] = []
+        end = 0
+        for tensor in tensors:
+            begins.append(end)
+            end += -(-tensor.numel() * tensor.element_size() // _ALIGNMENT) * _ALIGNMENT
+        # Not torch's pinned allocator: it rounds up to a power of two.
+        self._memory = torch.empty(end, dtype=torch.uint8)
+        self._pinned = _pin(self._memory, tensors[0].device) if is_pinned and end else None
+        self.num_bytes = end
+        copies: list[torch.Tensor] = []
+        for tensor, begin in zip(tensors, begins, strict=True):
+            raw = self._memory[begin : begin + tensor.numel() * tensor.element_size()]
+            copies.append(_laid_out_like(raw.view(tensor.dtype), tensor))
+        _copy_all(tensors, copies)
+        self._module = _with_tensors(module, tensors, copies)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether copies to a device run at its bus's speed."""
+        return self._pinned is not None
+
+    def to_device(self, device: torch.device) -> torch.nn.Module:
+        """Return a new module on ``device``, equal to the one that was copied."""
+        tensors = _tensors_of(self._module)
+        copies = [torch.empty_like(tensor, device=device) for tensor in tensors]
+        _copy_all(tensors, copies)
+        return _with_tensors(self._module, tensors, copies)
+
+
+_ALIGNMENT = 512  # of tensors in one block of memory; more than any kernel asks for
+
+
+def _tensors_of(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]  # tied ones once
+
+
+def _laid_out_like(flat: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return ``flat`` in the shape of ``like``, and in its strides (channels last) if dense."""
+    extent = 1 + sum((n - 1) * s for n, s in zip(like.shape, like.stride(), strict=True))
+    if extent == like.numel():
+        return flat.as_strided(like.shape, like.stride())
+    return flat.view(like.shape)
+
+
+def _with_tensors(
+    module: ModuleT, tensors: list[torch.Tensor], copies: list[torch.Tensor]
+) -> ModuleT:
+    """Return a module of the same structure that has the copies in place of the tensors."""
+    memo: dict[int, Any] = {
+        id(tensor): torch.nn.Parameter(made, requires_grad=False)
+        if isinstance(tensor, torch.nn.Parameter)
+        else made
+        for tensor, made in zip(tensors, copies, strict=True)
+    }
+    return copy.deepcopy(module, memo)
+
+
+def _copy_all(sources: list[torch.Tensor], targets: list[torch.Tensor]) -> None:
+    """Copy between host and device beside what runs there; returns when it is done."""
+    devices = {tensor.device for tensor in (*sources, *targets) if tensor.device.type == "cuda"}
+    if not devices:
+        for source, target in zip(sources, targets, strict=True):
+            target.copy_(source)
+        return
+    (device,) = devices
+    stream = reading.copy_stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))  # targets may be freed memory in use
+    try:
+        with torch.cuda.device(device), torch.cuda.stream(stream):
+            for source, target in zip(sources, targets, strict=True):
+                target.copy_(source, non_blocking=True)
+    finally:
+        stream.synchronize()
+
+
+def _pin(memory: torch.Tensor, device: torch.device) -> Any:
+    """Pin memory that is there, as long as the tensor lives; None where the system refuses."""
+    runtime: Any = torch.cuda.cudart()
+    with torch.cuda.device(device):
+        if int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)) != 0:
+            # CUDA remembers the refusal and tells it at the next call: let it be this one.
+            with suppress(RuntimeError):
+                torch.zeros(1, device=device)
+            return None
+    unpin = weakref.finalize(memory, runtime.cudaHostUnregister, memory.data_ptr())
+    unpin.atexit = False  # the process's end unpins everything, and CUDA may be gone before
+    return unpin
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
@@ -134,23 +266,6 @@ def _shards(folder: Path, index: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _tensors(file: Path, cancel: CancelToken | None) -> Iterator[tuple[str, torch.Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    if cancel is not None:
-        cancel.raise_if_cancelled()
-    try:
-        with safe_open(file, framework="pt", device="cpu") as shard:
-            for name in shard.keys():  # noqa: SIM118 (not a dictionary)
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
-                yield name, shard.get_tensor(name)
-    except SafetensorError as error:
-        raise CheckpointInvalid(
-            f"{file} is truncated or not safetensors: {error}", hint=_HINT_AGAIN
-        ) from error
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Slot:
     """Where one tensor of the module lives."""
@@ -173,31 +288,42 @@ class _Filling:
         self._prefix = prefix
         self._slots = dict(_slots(module))
         self._missing = set(self._slots)
+        self._expected: dict[str, StoredTensor] = {}
         self._fp32_parts = _fp32_parts(module, dtype)
         self._ignored = _ignored_names(module)
 
-    def put(self, file_name: str, tensor: torch.Tensor, file: Path) -> None:
-        name = self._resolve(file_name)
+    def expect(self, stored: StoredTensor) -> None:
+        """Find the place of one tensor of a file.
+
+        Raises:
+            CheckpointInvalid: the module has none of this name and shape.
+        """
+        name = self._resolve(stored.name)
         if name is None:
-            if any(pattern.search(file_name) for pattern in self._ignored):
+            if any(pattern.search(stored.name) for pattern in self._ignored):
                 return
             raise CheckpointInvalid(
-                f"{file} holds {file_name!r}, which a {type(self._module).__name__} of this config"
-                " does not have.",
+                f"{stored.file} holds {stored.name!r}, which a {type(self._module).__name__} of"
+                " this config does not have.",
                 hint=_HINT_FOLDER,
             )
         slot = self._slots[name]
-        if tensor.shape != slot.shape:
+        if torch.Size(stored.shape) != slot.shape:
             raise CheckpointInvalid(
-                f"{file} holds {file_name!r} of shape {tuple(tensor.shape)}; the config makes it"
+                f"{stored.file} holds {stored.name!r} of shape {stored.shape}; the config makes it"
                 f" {tuple(slot.shape)}.",
                 hint=_HINT_FOLDER,
             )
-        _assign(slot, self._convert(name, tensor))
+        self._expected[name] = stored  # one that two files hold is the later one's
         self._missing.discard(name)
 
-    def finish(self, folder: Path) -> None:
-        self._tie()
+    def fill(self, folder: Path, cancel: CancelToken | None) -> None:
+        """Read all that is expected; the module is whole afterwards.
+
+        Raises:
+            CheckpointInvalid: tensors are missing; then nothing was read.
+        """
+        ties = self._ties()
         if self._missing:
             names = sorted(self._missing)
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -205,6 +331,20 @@ class _Filling:
                 f"The weights in {folder} lack {', '.join(map(repr, names[:3]))}{more}.",
                 hint=_HINT_FOLDER,
             )
+        # Each tensor is an allocation of its own, so that a fast path may free single ones.
+        reads = {
+            name: TensorRead(
+                stored=stored,
+                target=torch.empty(
+                    stored.shape, dtype=self._dtype_of(name, stored.dtype), device=self._device
+                ),
+            )
+            for name, stored in self._expected.items()
+        }
+        reading.read_tensors(list(reads.values()), device=self._device, cancel=cancel)
+        for name, read in reads.items():
+            _assign(self._slots[name], read.target)
+        self._tie(ties)
         for module in self._module.modules():
             for key, buffer in module._buffers.items():
                 if buffer is not None:
@@ -216,28 +356,31 @@ class _Filling:
             candidates += [file_name.removeprefix(self._prefix), self._prefix + file_name]
         return next((name for name in candidates if name in self._slots), None)
 
-    def _convert(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
-        dtype = tensor.dtype
-        if tensor.is_floating_point():
-            kept = not self._fp32_parts.isdisjoint(name.split("."))
-            dtype = torch.float32 if kept else self._dtype
-        if self._device.type == "cpu":
-            # The file is mapped: without a copy, weights would change with the file.
-            return tensor.to(dtype=dtype, copy=True).contiguous()
-        return tensor.to(self._device).to(dtype).contiguous()
+    def _dtype_of(self, name: str, stored: torch.dtype) -> torch.dtype:
+        if not stored.is_floating_point:
+            return stored
+        kept = not self._fp32_parts.isdisjoint(name.split("."))
+        return torch.float32 if kept else self._dtype
 
-    def _tie(self) -> None:
-        """Share one tensor between names that the architecture ties, as from_pretrained does."""
+    def _ties(self) -> list[tuple[str, str]]:
+        """Return which name takes which one's tensor, and cross those off that were missing."""
         tied: Mapping[str, str] = getattr(self._module, "all_tied_weights_keys", None) or {}
+        ties: list[tuple[str, str]] = []
         for target, source in tied.items():
             here, there = (target, source) if source not in self._missing else (source, target)
             if there in self._missing:
-                continue  # neither was in the files: finish() reports both
+                continue  # neither is in the files: both are reported
+            ties.append((here, there))
+            self._missing.discard(here)
+        return ties
+
+    def _tie(self, ties: list[tuple[str, str]]) -> None:
+        """Share one tensor between names that the architecture ties, as from_pretrained does."""
+        for here, there in ties:
             kept = _current(self._slots[there])
-            if here not in self._missing and not torch.equal(kept, _current(self._slots[here])):
+            if here in self._expected and not torch.equal(kept, _current(self._slots[here])):
                 continue  # both were there and differ: the config is wrong, the files are right
             setattr(self._slots[here].owner, self._slots[here].attribute, kept)
-            self._missing.discard(here)
 
 
 def _slots(module: torch.nn.Module) -> Iterator[tuple[str, _Slot]]:

@@ -74,6 +74,10 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         clock=clock,
         device=settings.device,
         dtype=settings.dtype,
+        techniques_off=settings.techniques_off,
+        cache_dir=settings.data_dir / "cache",
+        vram_gib=settings.vram_gib,
+        host_cache_gib=settings.host_cache_gib,
     )
     return Worker(engine=engine, clock=clock, environment=environment())
 

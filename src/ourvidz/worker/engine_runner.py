@@ -13,16 +13,12 @@ from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.job import JobResult
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest, MediaType
-from ourvidz.engine.device import device_memory
 from ourvidz.worker import finishing
 from ourvidz.worker.active import ActiveJob, Turns
 from ourvidz.worker.job_run import JobOrder
 from ourvidz.worker.ports import Order, Turn
 from ourvidz.worker.run import Worker
 from ourvidz.worker.writers import OutputNames
-
-# What a model needs beside its weights while it joins one that already works.
-_HEADROOM_BYTES = 4 * 2**30
 
 
 class EngineRunner:
@@ -78,8 +74,8 @@ class EngineRunner:
         device = self._engine.device
         if device.type != "cuda" or model_id in self._engine.resident():
             return True
-        need_bytes = self._catalogue.models[model_id].size_gib * 2**30 + _HEADROOM_BYTES
-        return device_memory(device).free_bytes >= need_bytes
+        need_bytes = self._catalogue.models[model_id].size_gib * 2**30
+        return self._engine.pressure().free_bytes >= need_bytes
 
     def encode_ahead(self, request: GenerationRequest, enhancement: Enhancement | None) -> bool:
         """Encode between two units, charged to no job."""
