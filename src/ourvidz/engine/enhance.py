@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+from ourvidz.catalog.techniques import QWEN_WEIGHTS_8BIT, STATIC_QWEN
 from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import EnhancementFailed, EnhancementRefused
 from ourvidz.core.event import JobEvent, Note
@@ -15,10 +18,15 @@ from ourvidz.core.request import EnhancementPlan
 from ourvidz.engine.answers import AnswerKind, AnswerVerdict, classify_answer
 from ourvidz.engine.context import JobContext, drive_units, wait_for
 from ourvidz.engine.residency import Component, ComponentSpec
+from ourvidz.kernels.runtime import supports_fp8
+from ourvidz.models.events import TokenEvent
 from ourvidz.models.imports import library_imports
 from ourvidz.models.qwen import encode as qwen_encode
 from ourvidz.models.qwen import generate as qwen_generate
 from ourvidz.models.qwen import load as qwen_load
+from ourvidz.models.qwen.fast import FastQwen, can_run_fast
+
+_COMPONENT = "model"
 
 # A sentence ends here: Western and Chinese full stops. The space keeps "16.5" whole.
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")  # noqa: RUF001
@@ -46,7 +54,7 @@ def request_model(context: JobContext, model_id: str) -> Future[Component]:
         ComponentSpec(
             model_id=model_id,
             family="qwen",
-            name="model",
+            name=_COMPONENT,
             folder=context.locate(model_id),
             phase=Phase.ENHANCE_LOAD,
             load=qwen_load.load_model,
@@ -95,8 +103,7 @@ def enhance(
     generation, _ = yield from drive_units(
         context,
         Phase.ENHANCE_RUN,
-        qwen_generate.generate(
-            model=model,
+        _generator(context, plan.model, model)(
             input_ids=input_ids,
             max_new_tokens=plan.max_new_tokens,
             eos_token_ids=qwen_generate.eos_token_ids(model),
@@ -129,6 +136,24 @@ def enhance(
             num_tokens_truncated=fitted.num_tokens_truncated if fitted else 0,
         ),
     )
+
+
+def _generator(
+    context: JobContext, model_id: str, model: Any
+) -> Callable[..., Generator[TokenEvent, None, qwen_generate.Generation]]:
+    """Return what generates: our own decoding where it is allowed and knows the module."""
+    if STATIC_QWEN not in context.techniques or not can_run_fast(model):
+        return partial(qwen_generate.generate, model=model)
+    is_8bit = QWEN_WEIGHTS_8BIT in context.techniques
+    if is_8bit and context.device.type == "cuda" and not supports_fp8(context.device):
+        is_8bit = False
+    fast = context.residency.derive(
+        (model_id, _COMPONENT),
+        f"decoding-{is_8bit}",
+        lambda: FastQwen(model, weights="e4m3" if is_8bit else "native"),
+        num_bytes=sum(weight.numel() for weight in model.parameters()) if is_8bit else 0,
+    )
+    return fast.generate
 
 
 def _note_or_raise(verdict: AnswerVerdict, plan: EnhancementPlan) -> Note:

@@ -9,7 +9,7 @@ encoders together, P pooled width.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +57,11 @@ def denoise(
 ) -> Generator[StepEvent, None, torch.Tensor]:
     """Denoise, yielding after each step and returning the latents (``StopIteration.value``).
 
-    Nothing in a step waits for the device; an event says that the step was issued. Several of these may be driven in turns, on one UNet, each with its own
-    scheduler. Closing leaves nothing behind.
+    Nothing in a step waits for the device; an event says that the step was issued. Several of these
+    may be driven in turns, on one UNet, each with its own scheduler. Closing leaves nothing behind.
 
     Args:
-        unet: from ``load_unet``.
+        unet: from ``load_unet``, or a ``FastUnet`` made of one.
         scheduler: fresh from ``schedulers.make_diffusion_scheduler``; used up by this run.
         latents: (B, C, H, W) unit noise, on the UNet's device.
         prompt_embeds: of B prompts or of one, which then serves the whole batch.
@@ -83,17 +83,18 @@ def denoise(
         else None
     )
     if uncond is None:
-        passes = [cond]
+        branches = [cond]
     elif guidance_batched:
-        passes = [_both(uncond, cond)]
+        branches = [_both(uncond, cond)]
     else:
-        passes = [uncond, cond]
+        branches = [uncond, cond]
+    passes = [_predictor(unet, branch) for branch in branches]
     solver = make_solver(scheduler, latents.device)
     timesteps = scheduler.timesteps
     facts = list(zip(timesteps.tolist(), scheduler.sigmas.tolist(), strict=False))
     latents = latents.float() * scheduler.init_noise_sigma
     for index, (timestep, sigma) in enumerate(facts):
-        latents = _step(unet, solver, latents, index, timesteps[index], passes, guidance_scale)
+        latents = _step(solver, latents, index, timesteps[index], passes, guidance_scale)
         yield StepEvent(
             step=index + 1,
             num_inference_steps=len(facts),
@@ -102,6 +103,10 @@ def denoise(
             num_forwards=len(passes),
         )
     return latents.clone()  # outside inference mode: an ordinary tensor again
+
+
+# (b, C, H, W) model input and timestep to (B or 2B, C, H, W) float32.
+_Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,16 +145,15 @@ def _both(first: _Conditioning, second: _Conditioning) -> _Conditioning:
 # The decorator, never ``with`` around a yield: that would leak the mode into the caller.
 @torch.inference_mode()
 def _step(
-    unet: Any,
     solver: Solver,
     latents: torch.Tensor,
     index: int,
     timestep: torch.Tensor,
-    passes: Sequence[_Conditioning],
+    passes: Sequence[_Predict],
     guidance_scale: float,
 ) -> torch.Tensor:
     model_input = solver.model_input(latents, index)
-    preds = torch.cat([_forward(unet, model_input, timestep, branch) for branch in passes])
+    preds = torch.cat([predict(model_input, timestep) for predict in passes])
     if preds.shape[0] == latents.shape[0]:
         noise_pred = preds
     else:
@@ -157,6 +161,14 @@ def _step(
         uncond, cond = preds.chunk(2)
         noise_pred = uncond + guidance_scale * (cond - uncond)
     return solver.step(noise_pred, index, latents)
+
+
+def _predictor(unet: Any, branch: _Conditioning) -> _Predict:
+    """Return the network's call with everything in place that stays the same from step to step."""
+    if not hasattr(unet, "predict"):
+        return lambda model_input, timestep: _forward(unet, model_input, timestep, branch)
+    context = unet.text(branch.prompt_embeds, branch.pooled_prompt_embeds, branch.time_ids)
+    return lambda model_input, timestep: unet.predict(model_input, timestep, context).float()
 
 
 def _forward(

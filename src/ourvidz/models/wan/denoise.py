@@ -56,8 +56,9 @@ def denoise(
 ) -> Generator[StepEvent, None, torch.Tensor]:
     """Denoise, yielding after each step and returning the latents (``StopIteration.value``).
 
-    Nothing in a step waits for the device; an event says that the step was issued. Several of these may be driven in
-    turns, on one transformer, each with its own scheduler. Closing leaves nothing behind.
+    Nothing in a step waits for the device; an event says that the step was issued. Several of these
+    may be driven in turns, on one transformer, each with its own scheduler. Closing leaves nothing
+    behind.
 
     Args:
         transformer: from ``load_transformer``, or a ``Predictor`` made of one.

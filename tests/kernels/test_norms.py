@@ -1,0 +1,82 @@
+"""Fused norms against their references and against the library's own operations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ourvidz.kernels import norms
+
+pytest.importorskip("triton")
+from ourvidz.kernels import _norms_triton
+
+EPS = 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("has_gate", [False, True])
+@pytest.mark.parametrize("has_delta", [False, True])
+@pytest.mark.parametrize("num_items", [1, 2])
+def test_residual_norm(device, dtype, has_gate, has_delta, num_items):
+    torch.manual_seed(num_items)
+    rows, width = 6, 48
+    x, delta = (torch.randn(rows, width, device=device).mul(3).to(dtype) for _ in range(2))
+    gate, mul, add = (torch.randn(num_items, width, device=device) for _ in range(3))
+    arguments = {"mul": mul, "add": add, "eps": EPS, "delta": delta if has_delta else None}
+    arguments["gate"] = gate if has_gate else None
+    expected = norms.residual_norm_reference(x.clone(), **arguments)
+    found = _norms_triton.residual_norm(x.clone(), **arguments)
+    # The interpreter cuts where a GPU rounds.
+    tolerance = 1e-5 if dtype is torch.float32 else 2**-6
+    torch.testing.assert_close(found[0], expected[0], atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(found[1], expected[1], atol=4 * tolerance, rtol=4 * tolerance)
+
+
+def test_residual_norm_is_the_librarys_modulated_norm():
+    """As ``WanTransformerBlock.forward`` has it (diffusers 0.42.1)."""
+    torch.manual_seed(0)
+    x, delta = (torch.randn(2, 5, 16, dtype=torch.bfloat16) for _ in range(2))
+    shift, scale, gate = (torch.randn(2, 1, 16) for _ in range(3))
+    total = (x.float() + delta * gate).type_as(x)
+    normed = F.layer_norm(total.float(), (16,), eps=EPS)
+    expected = (normed * (1 + scale) + shift).type_as(x)
+    found = norms.residual_norm_reference(
+        x.flatten(0, 1).clone(),
+        mul=1 + scale[:, 0],
+        add=shift[:, 0],
+        eps=EPS,
+        delta=delta.flatten(0, 1),
+        gate=gate[:, 0],
+    )
+    assert torch.equal(found[0].view_as(x), total)
+    assert torch.equal(found[1].view_as(x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("has_rope", [False, True])
+def test_norm_rope(device, dtype, has_rope):
+    torch.manual_seed(3)
+    heads, size, positions = 3, 8, 5
+    whole = torch.randn(2 * positions, 3 * heads * size, device=device).to(dtype)
+    weight = torch.randn(heads * size, device=device).to(dtype)
+    angles = torch.randn(positions, size // 2, device=device)
+    turn = {"cos": angles.cos(), "sin": angles.sin()} if has_rope else {"cos": None, "sin": None}
+    x = whole[:, heads * size : 2 * heads * size]
+    expected = norms.norm_rope_reference(x, weight=weight, eps=EPS, **turn)
+    untouched = whole.clone()
+    _norms_triton.norm_rope(x, weight=weight, eps=EPS, **turn)
+    tolerance = 1e-6 if dtype is torch.float32 else 2**-7
+    torch.testing.assert_close(x, expected, atol=tolerance, rtol=tolerance)
+    assert torch.equal(whole[:, : heads * size], untouched[:, : heads * size])
+    assert torch.equal(whole[:, 2 * heads * size :], untouched[:, 2 * heads * size :])
+
+
+def test_without_triton_the_reference_runs(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    x = torch.randn(4, 8)
+    weight = torch.ones(8)
+    expected = F.rms_norm(x, (8,), eps=EPS)
+    norms.norm_rope_(x, weight=weight, eps=EPS)
+    torch.testing.assert_close(x, expected)
+    mul, add = torch.ones(1, 8), torch.zeros(1, 8)
+    _, normed = norms.residual_norm(x, mul=mul, add=add, eps=EPS)
+    torch.testing.assert_close(normed, F.layer_norm(x, (8,), eps=EPS))
