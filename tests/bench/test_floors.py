@@ -219,3 +219,40 @@ def test_ceilings_come_from_a_record_the_best_of_each_kind(monkeypatch):
     assert ceilings.rate(Kind.MATMUL, Precision.BF16) == 9.0
     with pytest.raises(InvalidRequest, match="peers"):
         Ceilings.from_record(new_record("peers", results, now=now))
+
+
+# -------------------------------------------------------------------------------- another machine
+
+
+def test_a_run_at_the_floor_scales_with_the_published_tensor_rates():
+    work = part(Kind.MATMUL, flops=989_500_000_000_000)
+    here = Ceilings(rates={**floors.PUBLISHED["h200"].rates, (Kind.MATMUL, Precision.BF16): 500e12})
+    least_s = floor_s(work, here)
+    found = floors.modelled(work, seconds=(least_s,) * 3, ceilings=here, here="h200", there="l40s")
+    assert found.value == pytest.approx(least_s * 989.5 / 362.05)
+    assert found.low == pytest.approx(found.high)
+
+
+def test_time_above_the_floor_opens_the_interval():
+    work = part(Kind.MATMUL, flops=10**15)
+    here = floors.PUBLISHED["h200"]
+    least_s = floor_s(work, here)
+    found = floors.modelled(
+        work,
+        seconds=(least_s + 1.0, least_s + 0.9, least_s + 1.1),
+        ceilings=here,
+        here="h200",
+        there="l40s",
+    )
+    by_tensors, by_memory = 989.5 / 362.05, 4.8 / 0.864
+    assert found.low == pytest.approx((least_s + 0.9) * by_tensors)
+    assert found.high == pytest.approx(least_s * by_tensors + 1.1 * by_memory)
+    assert found.low < found.value < found.high
+
+
+def test_a_card_without_a_data_sheet_is_refused():
+    with pytest.raises(InvalidRequest, match="abacus"):
+        floors.modelled(
+            part(Kind.MATMUL, flops=1), seconds=(1.0,) * 3, ceilings=CEILINGS, here="h200",
+            there="abacus",
+        )  # fmt: skip

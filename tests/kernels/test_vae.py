@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -303,3 +307,58 @@ def test_whole_decode_through_the_kernels(device, monkeypatch):
     found = torch.cat(list(stream.StreamingDecoder(vae, options=options).decode_samples(latents)))
     assert expected.std() > 0.05
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+# Compiled for Hopper on any machine: the interpreter takes code that the compiler refuses.
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from ourvidz.kernels import _vae_triton as kernels
+from ourvidz.kernels.vae import default_tiles
+
+FLAGS = dict(HAS_BIAS=True, HAS_RESIDUAL=True, HAS_TOTAL=True, IS_PHASED=True)
+
+
+def build(kernel, constants, descriptors=(), **options):
+    names = kernel.arg_names
+    kinds = {name: "*bf16" if name.endswith("_ptr") else "i32" for name in names}
+    kinds |= dict(zip(names, [f"tensordesc<bf16[{r},{c}]>" for r, c in descriptors]))
+    kinds |= dict.fromkeys(constants, "constexpr")
+    values = {(names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(kernel, kinds, constexprs=values)
+    made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    assert made.metadata.shared <= 227 * 1024, made.metadata.shared
+    return made.asm["ptx"]
+
+
+rows = dict(CHANNELS=96, BLOCK=128, ROWS=16)
+build(kernels._add_norm_kernel, rows | FLAGS | dict(HAS_OUT=True, IS_ACTIVATED=True))
+build(kernels._add_norm_pairs_kernel, rows | FLAGS | dict(NUM_FRAMES=3))
+for size, is_paired in ((96, False), (192, True)):
+    tiles = default_tiles(size, size, is_paired=is_paired)
+    (n1, n2), (k, _) = tiles.outs, tiles.channels
+    constants = dict(CHANNELS=size, OUT=size, ROWS=tiles.rows, N1=n1, N2=n2)
+    constants |= dict(PRECISION="tf32", HAS_DESCRIPTORS=True)
+    x, first, second = (tiles.rows, k), (n1, k), (n2 or n1, k)
+    if is_paired:
+        kernel, blocks = kernels._paired_conv_kernel, (x, first, second)
+        constants |= dict(M2=n2 or 1, K=k)
+    else:
+        kernel, blocks = kernels._causal_conv_kernel, (x, x, first, first, second, second)
+        constants |= dict(K1=k, K2=0)
+    options = dict(num_warps=tiles.num_warps, num_stages=tiles.num_stages)
+    assert "wgmma.mma_async" in build(kernel, constants, blocks, **options)
+print("compiled")
+"""
+
+
+@pytest.mark.slow
+def test_compiles_for_hopper(tmp_path):
+    pytest.importorskip("triton")
+    environment = {name: v for name, v in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "compiled\n", done.stderr[-2000:]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typing
 
 import torch
 import triton
 import triton.language as tl
 
 from ourvidz.kernels.quantize import Quantized
-
 
 _NUM_WARPS = 4
 _E4M3_MAX = tl.constexpr(448.0)
@@ -18,16 +17,16 @@ _SMALLEST = tl.constexpr(1e-12)  # a row of zeros has a scale too
 
 @triton.jit
 def _residual_norm_kernel(
-    x_ptr: Any,
-    delta_ptr: Any,
-    gate_ptr: Any,
-    mul_ptr: Any,
-    add_ptr: Any,
-    normed_ptr: Any,
-    scale_ptr: Any,
-    rows_per_item: Any,
-    width: Any,
-    eps: Any,
+    x_ptr: typing.Any,
+    delta_ptr: typing.Any,
+    gate_ptr: typing.Any,
+    mul_ptr: typing.Any,
+    add_ptr: typing.Any,
+    normed_ptr: typing.Any,
+    scale_ptr: typing.Any,
+    rows_per_item: typing.Any,
+    width: typing.Any,
+    eps: typing.Any,
     HAS_DELTA: tl.constexpr,
     HAS_GATE: tl.constexpr,
     IS_QUANTIZED: tl.constexpr,
@@ -61,14 +60,14 @@ def _residual_norm_kernel(
 
 @triton.jit
 def _norm_rope_kernel(
-    x_ptr: Any,
-    weight_ptr: Any,
-    cos_ptr: Any,
-    sin_ptr: Any,
-    row_stride: Any,
-    num_positions: Any,
-    width: Any,
-    eps: Any,
+    x_ptr: typing.Any,
+    weight_ptr: typing.Any,
+    cos_ptr: typing.Any,
+    sin_ptr: typing.Any,
+    row_stride: typing.Any,
+    num_positions: typing.Any,
+    width: typing.Any,
+    eps: typing.Any,
     NUM_PAIRS: tl.constexpr,  # of a head
     HAS_ROPE: tl.constexpr,
     BLOCK: tl.constexpr,
