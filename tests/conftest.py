@@ -34,4 +34,9 @@ def tiny_models(tmp_path_factory):
 def tiny_settings(tiny_models):
     from ourvidz.catalog.config import Settings
 
-    return Settings(profile="full", models_dir=tiny_models, device="cpu")
+    return Settings(
+        profile="full",
+        models_dir=tiny_models,
+        data_dir=tiny_models / "data",
+        device="cpu",
+    )

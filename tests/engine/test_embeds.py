@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from ourvidz.catalog.config import Settings, catalogue_of
 from ourvidz.catalog.resolve import resolve
@@ -12,40 +11,7 @@ from ourvidz.core.clock import SystemClock
 from ourvidz.core.event import FramesReady
 from ourvidz.core.phase import Phase
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.engine.embeds import EmbedCache, EmbedKey
 from ourvidz.worker.assemble import assemble_worker
-
-
-def key(text, **values):
-    return EmbedKey(
-        **{"model_id": "m", "checkpoints": ("c",), "texts": (text,), "max_length": 8, **values}
-    )
-
-
-def test_an_entry_is_found_by_all_of_its_key_only():
-    cache = EmbedCache()
-    cache.put(key("a"), "embeds", torch.zeros(4))
-    assert cache.get(key("a")) == "embeds"
-    for other in (
-        key("b"),
-        key("a", model_id="n"),
-        key("a", checkpoints=("d",)),
-        key("a", texts=("a", "")),
-        key("a", max_length=9),
-    ):
-        assert cache.get(other) is None
-
-
-def test_the_least_recently_used_goes_first_and_the_bound_holds():
-    cache = EmbedCache(max_bytes=32)
-    for name in "ab":
-        cache.put(key(name), name, torch.zeros(4))
-    assert cache.get(key("a")) == "a"
-    cache.put(key("c"), "c", torch.zeros(4))
-    assert [cache.get(key(name)) for name in "abc"] == ["a", None, "c"]
-    cache.put(key("large"), "large", torch.zeros(9))
-    assert cache.get(key("large")) is None
-    assert len(cache) == 2
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +65,13 @@ def test_what_was_encoded_ahead_gives_the_same_bits(engine, ask, job_type, value
     request = ask(job_type, prompt=f"a blue star {values}", **values)
     frames, facts = generate(engine, request)
     assert "cached" not in facts
-    assert engine.encode_ahead(request)
-    assert engine.encode_ahead(request)  # again: nothing to do
+    assert engine.encode_ahead(request)  # kept by the job: nothing to do
     again, facts = generate(engine, request)
     assert facts["cached"] is True
     assert again == frames
     for other in (
-        replace(request, prompt="a green triangle"),
-        replace(request, negative_prompt="other words", guidance_scale=5.0),
+        replace(request, prompt=f"a green triangle {values}"),
+        replace(request, negative_prompt=f"other {values}", guidance_scale=5.0),
     ):
         _, facts = generate(engine, other)
         assert "cached" not in facts
@@ -148,3 +113,61 @@ def test_embeddings_outlive_the_weights_they_were_made_with(tiny_settings):
     assert generate(fresh, request)[0] == frames
     made.close()
     fresh.close()
+
+
+JOBS = [
+    ("image_fast", "text_encoder", {}),
+    ("sdxl_image_fast", "text_encoder_2", {"num_images": 1}),
+]
+
+
+@pytest.mark.parametrize(("job_type", "encoder", "values"), JOBS)
+def test_a_new_process_needs_no_text_encoder_for_known_prompts(
+    tiny_settings, tmp_path, ask, job_type, encoder, values
+):
+    settings = tiny_settings.model_copy(update={"data_dir": tmp_path})
+    catalogue = catalogue_of(settings)
+
+    def make():
+        return assemble_worker(settings=settings, catalogue=catalogue, clock=SystemClock()).engine
+
+    request = ask(job_type, **values)
+    first, second = make(), make()
+    frames, facts = generate(first, request)
+    assert "cached" not in facts
+    first.close()
+    again, facts = generate(second, request)
+    assert facts["cached"] is True
+    assert again == frames
+    assert second._residency.find(request.model, encoder) is None
+    assert second._residency.find(request.model, "vae") is not None
+    generate(second, replace(request, prompt="a text that nobody wrote"))
+    assert second._residency.find(request.model, encoder) is not None
+    second.close()
+
+
+@pytest.mark.parametrize(("job_type", "encoder", "values"), JOBS)
+def test_negative_prompts_prepared_once_serve_every_job(
+    tiny_settings, tmp_path, ask, job_type, encoder, values
+):
+    settings = tiny_settings.model_copy(update={"data_dir": tmp_path})
+    catalogue = catalogue_of(settings)
+    request = ask(job_type, **values)
+    texts = catalogue.negative_prompts(catalogue.model(request.model), {})
+    assert request.negative_prompt in texts
+    made = assemble_worker(settings=settings, catalogue=catalogue, clock=SystemClock()).engine
+    options = {"family": request.family, "texts": texts, "cancel": CancelToken()}
+    assert made.prepare_texts(request.model, **options) == len(texts)
+    assert made._residency.find(request.model, "vae") is None
+    assert made.prepare_texts(request.model, **options) == 0
+    frames, _ = generate(made, request)
+    made.close()
+    plain = assemble_worker(
+        settings=settings.model_copy(update={"embed_cache_bytes": 0}),
+        catalogue=catalogue,
+        clock=SystemClock(),
+    ).engine
+    expected, facts = generate(plain, request)
+    assert "cached" not in facts
+    assert frames == expected
+    plain.close()

@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 HOPPER, ADA, AMPERE = 90, 89, 80
 STRIDES = {"num_heads": "i32", "batch_stride": "i32", "token_stride": "i32", "length": "i32"}
 POINTERS_OF_VALUES = {"v_ptr": "*bf16", "mean_ptr": "*fp32", "scale_ptr": "*fp32"}
-CASES = ("rows", "tokens", "values", "attention", "attention-ada", "attention-ampere")
+CASES = ("norms", "rows", "tokens", "values", "attention", "attention-ada", "attention-ampere")
 
 
 @pytest.mark.slow
@@ -50,6 +50,22 @@ def _compile(kernel, types, constants, *, capability=HOPPER, num_warps=8):
     target = GPUTarget("cuda", capability, 32)
     compiled = triton.compile(source, target=target, options={"num_warps": num_warps})
     sys.stdout.write(f"{kernel.__name__} {compiled.metadata.shared}\n")
+
+
+def _norms():
+    from ourvidz.kernels import _norms_triton
+
+    types = dict.fromkeys(("x_ptr", "delta_ptr", "weight_ptr"), "*bf16")
+    types |= dict.fromkeys(("gate_ptr", "mul_ptr", "add_ptr", "scale_ptr"), "*fp32")
+    types |= dict.fromkeys(("cos_ptr", "sin_ptr"), "*fp32")
+    types |= dict.fromkeys(("rows_per_item", "width", "row_stride", "num_positions"), "i32")
+    types["eps"] = "fp32"
+    for flag in (False, True):
+        types["normed_ptr"] = "*fp8e4nv" if flag else "*bf16"
+        constants = {"HAS_DELTA": flag, "HAS_GATE": flag, "IS_QUANTIZED": flag, "BLOCK": 2048}
+        _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=4)
+        constants = {"NUM_PAIRS": 64, "HAS_ROPE": flag, "BLOCK": 2048}
+        _compile(_norms_triton._norm_rope_kernel, types, constants, num_warps=4)
 
 
 def _rows():
@@ -143,7 +159,7 @@ def _main(case):
     elif case == "attention-ampere":
         _attention("int8_bf16", capability=AMPERE, block_n=64, stages=2)
     else:
-        {"rows": _rows, "tokens": _tokens, "values": _values}[case]()
+        {"norms": _norms, "rows": _rows, "tokens": _tokens, "values": _values}[case]()
 
 
 if __name__ == "__main__":

@@ -114,13 +114,16 @@ def test_two_inputs_are_one_concatenated(use, device, num_groups):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_phases_make_the_upsampled_convolution(use, device, dtype):
-    x = tensor(device, 2, 6, 5, 4, offset=0.0).to(dtype)
-    weight, bias = tensor(device, 7, 6, 3, 3, offset=0.0).to(dtype), tensor(device, 7)
+    cpu = torch.device("cpu")  # a GPU's float32 convolutions are rounded to TF32
+    x = tensor(cpu, 2, 6, 5, 4, offset=0.0).to(dtype)
+    weight, bias = tensor(cpu, 7, 6, 3, 3, offset=0.0).to(dtype), tensor(cpu, 7)
     wide = F.interpolate(x.float(), scale_factor=2.0, mode="nearest")
-    expected = F.conv2d(wide, weight.float(), bias, padding=1).permute(0, 2, 3, 1)
+    expected = F.conv2d(wide, weight.float(), bias, padding=1).permute(0, 2, 3, 1).to(device)
 
     phases = F.conv2d(x, groupnorm.phase_weights(weight), padding=1).permute(0, 2, 3, 1)
-    image, moments = groupnorm.interleave_with_moments(phases.contiguous(), bias=bias)
+    image, moments = groupnorm.interleave_with_moments(
+        phases.contiguous().to(device), bias=bias.to(device)
+    )
     assert image.shape == (2, 10, 8, 7)
     tolerance = 1e-5 if dtype is torch.float32 else 0.1
     torch.testing.assert_close(image.float(), expected, rtol=tolerance, atol=tolerance)

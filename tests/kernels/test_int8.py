@@ -35,7 +35,8 @@ def draw(*shape, seed=0, device=None, factor=1.0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(device) * factor
 
 
-def draw_operands(num_rows, num_outputs, num_inputs, device):
+def draw_operands(shape, device):
+    num_rows, num_outputs, num_inputs = shape
     generator = torch.Generator().manual_seed(num_rows)
 
     def integers(count):
@@ -68,9 +69,10 @@ def test_rows_are_the_nearest_integers(use, device, dtype, shape):
 
 @pytest.mark.parametrize("width", [16, 48, 64, 300])
 def test_rows_of_the_kernel_are_the_references_bit_for_bit(device, width):
-    x = draw(7, width, seed=width, device=device).to(torch.bfloat16)
-    x[0] = torch.arange(width) - width // 2  # values halfway between integers among them
-    x[1, :2] = torch.tensor([127.0, 0.5])
+    x = draw(40, width, seed=width, device=device).to(torch.bfloat16)
+    x[0] = torch.arange(width) - width // 2
+    x[1] = torch.arange(width) % 255 / 2  # halfway between integers
+    x[1, 0] = 127
     found, expected = int8._triton().int8_rows(x, is_gelu=False), int8.int8_rows_reference(x)
     assert torch.equal(found.data, expected.data)
     assert torch.equal(found.scale, expected.scale)
@@ -97,7 +99,7 @@ def test_gelu_rows(use, device, width):
 @pytest.mark.parametrize("name", TILES)
 @pytest.mark.parametrize("shape", [(70, 80, 96), (1, 32, 48)])
 def test_products_are_exact(device, name, shape):
-    x, weight, _ = draw_operands(*shape, device)
+    x, weight, _ = draw_operands(shape, device)
     expected = x.data.cpu().long() @ weight.data.cpu().long().t()
     assert torch.equal(int8.int8_product(x, weight, tiles=TILES[name]).cpu().long(), expected)
     assert torch.equal(int8.int8_product_reference(x, weight).cpu().long(), expected)
@@ -124,7 +126,7 @@ def test_the_largest_sums_are_exact(device):
 @pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("name", ["pointers", "halves"])
 def test_linear_is_the_reference(device, name, has_bias, is_gelu):
-    x, weight, bias = draw_operands(70, 80, 96, device)
+    x, weight, bias = draw_operands((70, 80, 96), device)
     bias = bias if has_bias else None
     found, expected = (
         run(x, weight, bias, out_dtype=torch.float32, is_gelu=is_gelu, **options)
@@ -138,7 +140,7 @@ def test_linear_is_the_reference(device, name, has_bias, is_gelu):
 
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_the_librarys_product_gives_the_same(use, device, has_bias):
-    x, weight, bias = draw_operands(35, 144, 96, device)
+    x, weight, bias = draw_operands((35, 144, 96), device)
     bias = bias if has_bias else None
     product = int8.int8_product_reference(x, weight)
     scaled = int8.int8_scale(product, x.scale, weight.scale, bias, out_dtype=torch.float32)
@@ -167,14 +169,24 @@ def test_a_weight_has_a_scale_an_output(use, device):
 
 
 def test_no_rows(use, device):
-    _, weight, bias = draw_operands(1, 32, 48, device)
+    _, weight, bias = draw_operands((1, 32, 48), device)
     rows = int8.int8_rows(torch.empty(0, 48, device=device))
     assert int8.int8_linear(rows, weight, bias).shape == (0, 32)
 
 
+def test_large_tiles_are_for_hopper_and_for_many_rows(device, monkeypatch):
+    few, weight, _ = draw_operands((64, 2560, 16), device)
+    many, _, _ = draw_operands((1700, 2560, 16), device)
+    monkeypatch.setattr(int8, "capability", lambda device: (9, 0))
+    assert int8.default_tiles(many, weight) == int8.CONFIGS[0]
+    assert int8.default_tiles(few, weight) == int8.SMALL_TILES
+    monkeypatch.setattr(int8, "capability", lambda device: (8, 9))
+    assert int8.default_tiles(many, weight) == int8.SMALL_TILES
+
+
 @pytest.mark.parametrize("shape", [(24, 48), (48, 24)])
 def test_refuses_widths_that_the_hardware_does_not_take(device, shape):
-    x, weight, _ = draw_operands(4, *shape, device)
+    x, weight, _ = draw_operands((4, *shape), device)
     with pytest.raises(ValueError, match="multiples of 16"):
         int8.int8_linear(x, weight)
 
@@ -183,6 +195,6 @@ def test_refuses_widths_that_the_hardware_does_not_take(device, shape):
 @pytest.mark.parametrize("shape", [(32760, 1536, 1536), (1560, 8960, 1536), (4099, 1536, 8960)])
 @pytest.mark.parametrize("tiles", [*int8.CONFIGS, int8.SMALL_TILES], ids=str)
 def test_products_of_full_size_are_exact(shape, tiles):
-    x, weight, _ = draw_operands(*shape, torch.device("cuda"))
+    x, weight, _ = draw_operands(shape, torch.device("cuda"))
     product = int8.int8_product(x, weight, tiles=tiles)
     assert torch.equal(product, int8.int8_product_reference(x, weight))

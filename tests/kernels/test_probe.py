@@ -117,6 +117,24 @@ def test_a_folder_that_cannot_be_written_costs_only_the_memory(tmp_path):
     assert choose("thing", candidates("a"), key=KEY, cache=blocked / "cache", timer=timer) == "a"
 
 
+@pytest.mark.parametrize("factor", [1.2, 0.8, float("nan")])
+def test_a_fast_run_with_a_wrong_result_is_passed_over(factor):
+    right = torch.ones(4)
+    runs = {
+        "wrong": probe._checked(lambda: right * factor, right),
+        "right": probe._checked(lambda: right * 1.03, right),
+    }
+    seconds = iter([1.0])
+
+    def timer(run):
+        run()
+        run()
+        return next(seconds)
+
+    assert choose("thing", runs, key=KEY, timer=timer) == "right"
+    assert "relative error" in explain("thing", runs, key=KEY)["failures"]["wrong"]
+
+
 def test_off_cuda_nothing_is_measured():
     cpu = torch.device("cpu")
     timer = Timer({})

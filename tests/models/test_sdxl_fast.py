@@ -12,6 +12,7 @@ from torch import nn
 
 import ourvidz
 from ourvidz.checkpoints.configs import SDXL_UNET
+from ourvidz.models.loading import read_config
 from ourvidz.models.schedulers import make_diffusion_scheduler
 from ourvidz.models.sdxl import fast, fast_vae, load
 from ourvidz.models.sdxl.decode import decode
@@ -30,6 +31,7 @@ TINY = {name: value for name, value in SDXL_UNET.items() if value is not None} |
     "sample_size": 16,
     "transformer_layers_per_block": [1, 2, 3],
 }
+SCHEDULER = read_config(POCKET / "scheduler", "scheduler_config.json")
 PROMPT, NEGATIVE = "a green triangle on a yellow background", "blurred"
 
 
@@ -220,10 +222,7 @@ def test_eight_bits_on_trained_weights(pocket, conditioning):
 
 def test_an_image_does_not_depend_on_its_batch(pocket, vae, conditioning):
     """Three images of four steps at once and one at a time: the same to 60 dB, in float32."""
-    from ourvidz.models.loading import read_config
-
     model, decoder = FastUnet(pocket), FastVae(vae)
-    config = read_config(POCKET / "scheduler", "scheduler_config.json")
     time_ids = torch.tensor([[64.0, 64.0, 0.0, 0.0, 64.0, 64.0]])
     noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -234,7 +233,7 @@ def test_an_image_does_not_depend_on_its_batch(pocket, vae, conditioning):
             conditioning.pooled_prompt_embeds.repeat_interleave(num_images, 0),
             time_ids.repeat(2 * num_images, 1),
         )
-        scheduler = make_diffusion_scheduler("euler", num_inference_steps=4, config=config)
+        scheduler = make_diffusion_scheduler("euler", num_inference_steps=4, config=SCHEDULER)
         latents = latents * scheduler.init_noise_sigma
         for timestep in scheduler.timesteps:
             scaled = scheduler.scale_model_input(latents, timestep)
@@ -247,6 +246,38 @@ def test_an_image_does_not_depend_on_its_batch(pocket, vae, conditioning):
     assert together.std() > 0.1  # pictures, not constants
     for index in range(3):
         assert psnr(run(noise[index : index + 1]), together[index : index + 1]) > 60
+
+
+@pytest.mark.parametrize("guidance_batched", [True, False])
+def test_denoises_as_the_module_does(pocket, conditioning, driven, guidance_batched):
+    from ourvidz.models.sdxl.denoise import denoise
+    from ourvidz.models.sdxl.encode import PromptEmbeds, prepare_time_ids
+
+    negative, positive = (
+        PromptEmbeds(
+            prompt_embeds=conditioning.prompt_embeds[index : index + 1],
+            pooled_prompt_embeds=conditioning.pooled_prompt_embeds[index : index + 1],
+            num_tokens=conditioning.num_tokens[index : index + 1],
+            num_truncated_tokens=conditioning.num_truncated_tokens[index : index + 1],
+        )
+        for index in range(2)
+    )
+
+    def run(unet):
+        generator = denoise(
+            unet=unet,
+            scheduler=make_diffusion_scheduler("euler", num_inference_steps=3, config=SCHEDULER),
+            latents=torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)),
+            prompt_embeds=positive,
+            time_ids=prepare_time_ids(height=64, width=64),
+            negative_prompt_embeds=negative,
+            guidance_scale=6.0,
+            guidance_batched=guidance_batched,
+        )
+        return driven(generator)[1]
+
+    expected = run(pocket)
+    assert error(run(FastUnet(pocket)), expected) < 1e-4
 
 
 def test_knows_what_it_can_run(pocket):

@@ -50,6 +50,18 @@ class Catalogue:
         """Return the preset names of ``job_type``, ``baseline`` first."""
         return (BASELINE, *(preset for job, preset in self.presets if job == job_type))
 
+    def negative_prompts(self, model: Model, overrides: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the negative prompts that jobs of ``model`` take when told nothing.
+
+        ``overrides`` are the operator's, by job type.
+        """
+        if not model.prompt_token_limit:
+            return ()
+        jobs = [job for job in self.job_types.values() if job.role is model.role]
+        given = [overrides.get(job.name, job.negative_prompt) for job in jobs]
+        texts = [model.default_negative_prompt if text is None else text for text in given]
+        return tuple(dict.fromkeys(texts))
+
     def model_for(self, profile: str, role: Role) -> Model:
         """Return the model that ``profile`` uses for ``role``."""
         if profile not in PROFILES:

@@ -7,7 +7,7 @@ Order: command line, then environment, then the file, then the defaults below. T
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from ourvidz.catalog.catalogue import Catalogue, build_catalogue
+from ourvidz.catalog.few_step import LoraFile, Sampling, few_step_family, sampling_of
 from ourvidz.catalog.job_types import JOB_TYPES, JobType, Preset
 from ourvidz.catalog.models import MODELS, Model, Role
 from ourvidz.catalog.parameters import BY_NAME, suggest
@@ -50,6 +51,27 @@ class ModelEntry(_Section):
     hub_repo: str | None = Field(default=None, description="Where `models pull` finds it.")
     negative_prompt: str | None = Field(default=None, description="Its default negative prompt.")
     license: str | None = Field(default=None, description="Its licence.")
+    few_step: str | None = Field(
+        default=None, description="Known few-step weights whose settings it takes."
+    )
+    lora: Path | None = Field(
+        default=None,
+        description="LoRA (safetensors) that is fused into the base's denoiser, whose other files "
+        "it uses; relative to its own folder among the models.",
+    )
+    strength: float | None = Field(default=None, description="Of the LoRA; 1 as trained.")
+    num_inference_steps: int | None = Field(default=None, description="Denoise steps.")
+    guidance_scale: float | None = Field(default=None, description="Guidance; 1 for none.")
+    scheduler: str | None = Field(
+        default=None, description="Solver; `lcm` adds fresh noise each step (Wan)."
+    )
+    flow_shift: float | None = Field(default=None, description="Flow shift (Wan).")
+    sigmas: tuple[float, ...] | None = Field(
+        default=None, description="Noise levels of the steps, from 1 down, without the last 0."
+    )
+    timestep_spacing: Literal["leading", "trailing", "linspace"] | None = Field(
+        default=None, description="Grid of timesteps (SDXL)."
+    )
 
 
 class JobTypeEntry(_Section):
@@ -251,6 +273,13 @@ class Settings(BaseSettings):
     techniques_off: tuple[str, ...] = Field(
         default=(), description="Techniques that no job may use, by name; see docs/guides/speed.md."
     )
+    embed_cache_bytes: int = Field(
+        default=256 * 2**20,
+        ge=0,
+        description="Disk for what text encoders made of prompts (`cache/embeds` in the data "
+        "directory; no texts, readable by their owner only), so that known prompts need no text "
+        "encoder; 0 keeps nothing.",
+    )
     enhancement: EnhancementConfig = Field(
         default_factory=EnhancementConfig, description="How prompts are enriched."
     )
@@ -372,12 +401,27 @@ def _model(model_id: str, entry: ModelEntry, shipped: dict[str, Model]) -> Model
             hint=suggest(entry.base, tuple(shipped)),
         )
     base = shipped[entry.base]
+    place = f"models.{model_id}"
+    known = few_step_family(entry.few_step, place=place) if entry.few_step else None
+    if known is not None and known.family != base.family:
+        raise ConfigInvalid(f"{place}: {known.id!r} is for {known.family}, not {base.family}.")
+    lora = known.lora if known is not None else None
+    if entry.lora is not None:
+        lora = LoraFile(file=str(entry.lora))
+    if lora is not None and entry.strength is not None:
+        lora = replace(lora, strength=entry.strength)
+    names = [each.name for each in fields(Sampling)]
+    if base.family == "sdxl" and entry.scheduler == "lcm":
+        raise ConfigInvalid(f"{place}: scheduler 'lcm' is for Wan's weights only.")
     return replace(
         base,
         id=model_id,
-        title=entry.title or model_id,
-        hub_repo=entry.hub_repo,
-        license=entry.license or base.license,
+        title=entry.title or (known.title if known is not None else model_id),
+        hub_repo=entry.hub_repo or (known.hub_repo if known is not None and not lora else None),
+        license=entry.license or (known.license if known is not None else base.license),
+        base=base.id if lora is not None else None,
+        loras=() if lora is None else (lora,),
+        sampling=sampling_of(known, entry.model_dump(include=set(names)), place=place),
         default_negative_prompt=base.default_negative_prompt
         if entry.negative_prompt is None
         else entry.negative_prompt,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ourvidz.catalog.few_step import LoraFile, Sampling
 from ourvidz.core.request import Fidelity
 
 
@@ -42,6 +43,9 @@ class Model:
     max_new_tokens: int = 0  # longest answer of an enhancer; 0 for other roles
     fidelities: tuple[Fidelity, ...] = (Fidelity.EXACT,)
     size_gib: float = 0.0  # download, about
+    base: str | None = None  # whose files it uses, with ``loras`` in the denoiser
+    loras: tuple[LoraFile, ...] = ()
+    sampling: Sampling | None = None  # in place of a job type's values
 
 
 # What the pocket models were trained to take for "nothing in particular".

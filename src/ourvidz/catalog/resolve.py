@@ -7,6 +7,7 @@ from typing import Any
 
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings
+from ourvidz.catalog.few_step import Sampling
 from ourvidz.catalog.job_types import BASELINE, JobType, Preset
 from ourvidz.catalog.models import Model, Role
 from ourvidz.catalog.parameters import BY_NAME, check_num_frames, check_prompt, suggest
@@ -46,8 +47,16 @@ def resolve(
     model = catalogue.model_for(settings.profile, job.role)
     given = {name: value for name, value in (values or {}).items() if value is not None}
     _check_given(given, job, model)
-    merged = {**_defaults(job, chosen, model, settings, seed), **chosen.overrides, **given}
+    sampling = model.sampling
+    merged = {
+        **_defaults(job, chosen, model, settings, seed),
+        **chosen.overrides,
+        **_sampled(sampling),
+        **given,
+    }
     checked = {name: BY_NAME[name].check(value) for name, value in merged.items()}
+    if sampling is not None and "scheduler" not in given:
+        checked["scheduler"] = sampling.scheduler  # lcm is no choice of a request
     is_video = job.media_type is MediaType.VIDEO
     num_frames = _num_frames(job, chosen, model, given)
     _check_fidelity(model, Fidelity(str(checked["fidelity"])))
@@ -75,7 +84,22 @@ def resolve(
         flow_shift=float(checked["flow_shift"]) if "flow_shift" in checked else None,
         fidelity=Fidelity(str(checked["fidelity"])),
         enhancement=_enhancement(catalogue, settings, model) if job.is_enhanced else None,
+        sigmas=sampling.sigmas if sampling is not None else (),
+        timestep_spacing=sampling.timestep_spacing if sampling is not None else None,
     )
+
+
+def _sampled(sampling: Sampling | None) -> dict[str, Any]:
+    """Return what few-step weights need in place of a job type's and preset's values."""
+    if sampling is None:
+        return {}
+    values: dict[str, Any] = {
+        "num_inference_steps": sampling.num_inference_steps,
+        "guidance_scale": sampling.guidance_scale,
+    }
+    if sampling.flow_shift is not None:
+        values["flow_shift"] = sampling.flow_shift
+    return values
 
 
 def _defaults(
@@ -103,6 +127,7 @@ def _defaults(
 
 
 def _check_given(given: Mapping[str, Any], job: JobType, model: Model) -> None:
+    _check_sampled(given, model)
     for name in given:
         if name not in BY_NAME:
             raise UnknownName(
@@ -115,6 +140,21 @@ def _check_given(given: Mapping[str, Any], job: JobType, model: Model) -> None:
                 f"{name} does not apply to job type {job.name!r}.",
                 param=name,
                 hint="Leave it out, or choose another job type.",
+            )
+
+
+def _check_sampled(given: Mapping[str, Any], model: Model) -> None:
+    """Refuse values that few-step weights of fixed noise levels can't follow."""
+    sampling = model.sampling
+    if sampling is None or not sampling.sigmas:
+        return
+    for name in ("num_inference_steps", "scheduler", "flow_shift"):
+        wanted = getattr(sampling, name)
+        if name in given and given[name] != wanted:
+            raise InvalidRequest(
+                f"{name} of {model.id!r} is fixed: {wanted}.",
+                param=name,
+                hint="Leave it out, or choose another model.",
             )
 
 

@@ -264,6 +264,44 @@ def verify(
         )
 
 
+@app.command()
+def prepare(
+    model_id: Annotated[
+        str | None, typer.Argument(help="Catalogue id (default: every model that is here).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> None:
+    """Embed default negative prompts, so that jobs need a text encoder for new prompts only."""
+    from ourvidz.core.cancel import CancelToken
+    from ourvidz.core.clock import SystemClock
+    from ourvidz.worker.assemble import assemble_worker
+
+    settings = load_settings()
+    catalogue = catalogue_of(settings)
+    models = [catalogue.model(model_id)] if model_id else list(catalogue.models.values())
+    engine = assemble_worker(settings=settings, catalogue=catalogue, clock=SystemClock()).engine
+    made: dict[str, int] = {}
+    try:
+        for model in models:
+            texts = catalogue.negative_prompts(model, settings.negative_prompts)
+            if not texts:
+                continue
+            try:
+                made[model.id] = engine.prepare_texts(
+                    model.id, family=model.family, texts=texts, cancel=CancelToken()
+                )
+            except ModelMissing:
+                if model_id:
+                    raise
+    finally:
+        engine.close()
+    if json:
+        print_json({"embedded": made})
+        return
+    for name, count in made.items():
+        console.print(f"[green]✓[/] {escape(name)}: {count} embedded", highlight=False)
+
+
 def _family(model: Model) -> Literal["wan", "sdxl", "qwen"]:
     assert model.family in ("wan", "sdxl", "qwen"), model
     return model.family  # type: ignore[return-value]

@@ -58,6 +58,8 @@ class GenerationRequest:
     flow_shift: float | None  # None where the family has no flow shift
     fidelity: Fidelity
     enhancement: EnhancementPlan | None = None
+    sigmas: tuple[float, ...] = ()  # noise levels that few-step weights were trained for
+    timestep_spacing: str | None = None  # in place of the checkpoint's
 
     @property
     def item_seeds(self) -> tuple[int, ...]:
@@ -117,6 +119,7 @@ class GenerationRequest:
             **value,
             "media_type": MediaType(value["media_type"]),
             "fidelity": Fidelity(value["fidelity"]),
+            "sigmas": tuple(value.get("sigmas", ())),
         }
         if plan:
             plan_fields: dict[str, Any] = {**plan, "languages": tuple(plan["languages"])}

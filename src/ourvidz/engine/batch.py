@@ -24,6 +24,7 @@ from ourvidz.core.recorder import Fact, SpanRecorder
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine import sdxl
 from ourvidz.engine.context import JobContext, check_token_count, drive_units, wait_for
+from ourvidz.engine.embeds import TextEmbeds
 from ourvidz.engine.result import EngineResult
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.sdxl.encode import PromptEmbeds
@@ -118,19 +119,30 @@ class Batch:
         if not self._live:
             return
         model_id = self._live[0].request.model
-        futures = sdxl.request_components(group, model_id)
-        encoders = yield from self._told(
-            self._live, group, sdxl.wait_for_encoders(group, model_id, futures)
-        )
-        if encoders is None:
-            return
+        found = {
+            member.index: sdxl.find_embeds(member.context, member.request, prompt=member.prompt)
+            for member in self._live
+        }
+        needs_encoders = any(None in embeds for embeds in found.values())
+        futures = sdxl.request_components(group, model_id, with_encoders=needs_encoders)
+        encoders: list[Any] = []
+        if needs_encoders:
+            loaded = yield from self._told(
+                self._live, group, sdxl.wait_for_encoders(group, model_id, futures)
+            )
+            if loaded is None:
+                return
+            encoders = loaded
         for member in tuple(self._live):
-            yield from self._encode(member, encoders)
+            yield from self._encode(member, found[member.index], encoders)
         networks = yield from self._told(
             self._live, group, wait_for(group, Phase.LOAD_UNET, [futures.unet, futures.vae])
         )
         if networks is None:
             return
+        if model_id in group.variants:
+            with group.recorder.span(Phase.LOAD_UNET):
+                networks[0] = group.denoiser_of(model_id, "unet", networks[0])
         for member in self._live:
             member.context.states.extend(group.states)
         for chunk in chunks(self._live, max_items):
@@ -158,12 +170,12 @@ class Batch:
         yield from ()
 
     def _encode(
-        self, member: Running, encoders: sdxl.Encoders
+        self, member: Running, found: Sequence[TextEmbeds | None], encoders: Sequence[Any]
     ) -> Generator[BatchReport, None, None]:
         def encode() -> Generator[JobEvent, None, None]:
             member.context.cancel.raise_if_cancelled()
             member.conditioning = yield from sdxl.encode(
-                member.context, member.request, member.prompt, encoders
+                member.context, member.request, member.prompt, found, encoders
             )
 
         yield from self._alone([member], self._guarded(member, encode()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future
 from concurrent.futures import wait as futures_wait
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +19,12 @@ from ourvidz.core.errors import InvalidRequest
 from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, Progress, Waiting
 from ourvidz.core.phase import LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.engine.embeds import EmbedCache
+from ourvidz.engine.device import component_dtype
+from ourvidz.engine.embed_files import encoder_identity
+from ourvidz.engine.embeds import TextEmbedCache, TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec, Residency
 from ourvidz.engine.timing import UnitTimer, device_phase
+from ourvidz.engine.variants import Variant, base_of, denoiser_of
 
 T = TypeVar("T")
 
@@ -50,7 +55,9 @@ class JobContext:
     states: list[LoadState] = field(default_factory=list[LoadState])
     step_times_s: tuple[float, ...] = ()
     patience: Patience | None = None  # None: nobody else wants the thread, waits may block
-    embeds: EmbedCache = field(default_factory=EmbedCache)  # made ahead; kept between jobs
+    embeds: TextEmbedCache = field(default_factory=TextEmbedCache)  # kept between jobs
+    dtype: str = "auto"  # the setting that components load in
+    variants: Mapping[str, Variant] = field(default_factory=dict[str, Variant])
     held_models: set[str] = field(default_factory=set[str])  # not to be unloaded meanwhile
     techniques: frozenset[str] = frozenset()  # see catalog.techniques
     cache_dir: Path | None = None  # remembers what this machine does fastest
@@ -88,10 +95,60 @@ class JobContext:
 
     def tokenizer(self, model_id: str, name: str, load: Callable[[Path], Any]) -> Any:
         """Return a tokenizer of ``model_id``, loaded once an engine."""
+        model_id = self.base_of(model_id)
         key = (model_id, name)
         if key not in self.tokenizers:
             self.tokenizers[key] = load(self.locate(model_id) / name)
         return self.tokenizers[key]
+
+    def base_of(self, model_id: str) -> str:
+        """Return the model whose components ``model_id`` uses: itself, but for a variant."""
+        return base_of(self.variants, model_id)
+
+    def denoiser_of(self, model_id: str, name: str, module: Any) -> Any:
+        """Return the base's denoiser as ``model_id`` has it; errors as ``denoiser_of``."""
+        variant = self.variants.get(model_id)
+        return denoiser_of(self.residency, variant, model_id, name, module)
+
+    def text_key(
+        self,
+        model_id: str,
+        text: str,
+        *,
+        family: str,
+        components: Sequence[str],
+        max_length: int,
+    ) -> TextKey:
+        """Return the key of a text's embeddings; loads nothing.
+
+        Args:
+            model_id: whose encoder.
+            text: as the tokenizer gets it.
+            family: of the model.
+            components: the encoders and tokenizers that embeddings come from.
+            max_length: tokens; 0 where the tokenizer's own limit holds.
+        """
+        dtype = component_dtype(
+            self.dtype, family=family, component="text_encoder", device=self.device
+        )
+        return TextKey(
+            encoder=encoder_identity(
+                self.locate(model_id), components, made_with=_encoder_libraries()
+            ),
+            text=text,
+            max_length=max_length,
+            dtype=str(dtype).removeprefix("torch."),
+            device_type=self.device.type,
+        )
+
+    def find_texts(self, keys: Sequence[TextKey]) -> list[TextEmbeds | None]:
+        """Return what the cache has of each text, on the device."""
+        return [self.embeds.get(key, self.device) for key in keys]
+
+
+@cache
+def _encoder_libraries() -> tuple[str, ...]:
+    return tuple(f"{name} {version(name)}" for name in ("torch", "transformers"))
 
 
 def wait_for(

@@ -25,11 +25,13 @@ from ourvidz.engine import enhance, sdxl, wan
 from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
 from ourvidz.engine.context import JobContext, Patience, check_token_count, wait_for
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
-from ourvidz.engine.embeds import EmbedCache
+from ourvidz.engine.embed_files import EmbedFiles
+from ourvidz.engine.embeds import TextEmbedCache, TextKey
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
 from ourvidz.engine.memory_plan import MemoryPressure
 from ourvidz.engine.residency import Component, Residency
 from ourvidz.engine.result import EngineResult
+from ourvidz.engine.variants import Variant, base_of
 
 _COLDEST_FIRST = (LoadState.COLD, LoadState.WARM, LoadState.RESIDENT)
 
@@ -71,6 +73,8 @@ class Engine:
         cache_dir: Path | None = None,
         vram_gib: float | None = None,
         host_cache_gib: float | None = None,
+        embed_files: EmbedFiles | None = None,
+        variants: Mapping[str, Variant] | None = None,
     ) -> None:
         """Choose the device; nothing is loaded before the first job.
 
@@ -84,6 +88,8 @@ class Engine:
             cache_dir: remembers between processes what this machine does fastest.
             vram_gib: pretend that the device has so much memory.
             host_cache_gib: host memory for copies of weights; see ``Residency``.
+            embed_files: where embeddings of prompts outlive the process; None: nowhere.
+            variants: models made of another one's files, by catalogue id.
 
         Raises:
             ConfigInvalid: no such device.
@@ -105,7 +111,9 @@ class Engine:
             clock=clock,
         )
         self._tokenizers: dict[tuple[str, str], Any] = {}
-        self._embeds = EmbedCache()
+        self._embeds = TextEmbedCache(files=embed_files)
+        self._dtype = dtype
+        self._variants = dict(variants or {})
         self._imported: set[str] = set()
         self._num_running = 0
         self._item_bytes: dict[str, int] = {}  # activations an image, by batch shape
@@ -223,12 +231,12 @@ class Engine:
     def encode_ahead(
         self, request: GenerationRequest, *, enhancement: Enhancement | None = None
     ) -> bool:
-        """Make and keep the embeddings of a job's prompts, if its text encoders are resident.
+        """Make and keep the embeddings of a job's prompts, if that needs no loading.
 
         Its ``encode`` phase then takes them (fact ``cached``); a job of other texts never does.
 
         Returns:
-            Whether they are kept: False where nothing is resident to make them with, where the
+            Whether they are kept: False where no encoder is resident to make them with, where the
             prompt is still to be enhanced, or where it is longer than the model reads.
         """
         if request.enhancement is not None and enhancement is None:
@@ -236,7 +244,7 @@ class Engine:
         recorder, cancel = SpanRecorder(self._clock), CancelToken()
         context = self._context(recorder, cancel, None, request.fidelity)
         prompt, limit = _prompt_of(request, enhancement), self._token_limits[request.model]
-        if request.model not in self._residency.bytes_by_model():
+        if base_of(self._variants, request.model) not in self._residency.bytes_by_model():
             return False
         with contextlib.suppress(InvalidRequest):
             self._check_tokens(context, request, prompt)
@@ -245,9 +253,54 @@ class Engine:
             return sdxl.embed_ahead(context, request, prompt=prompt)
         return False
 
+    def prepare_texts(
+        self, model_id: str, *, family: str, texts: Sequence[str], cancel: CancelToken
+    ) -> int:
+        """Make and keep the embeddings of texts that most jobs need: default negative prompts.
+
+        Text encoders are loaded only where one is missing, and nothing else of the model is.
+
+        Returns:
+            How many were made; the others were kept already.
+
+        Raises:
+            ModelMissing, CheckpointInvalid, Cancelled: as ``load``.
+        """
+        context = self._context(SpanRecorder(self._clock), cancel, None)
+        limit = self._token_limits[model_id]
+        module = wan if family == "wan" else sdxl
+        try:
+            for _ in self._import_libraries(context, {family: _FAMILIES[family]}):
+                pass
+            missing = [
+                text
+                for text in dict.fromkeys(texts)
+                if context.find_texts([_text_key(context, module, model_id, text, limit)]) == [None]
+            ]
+            if not missing:
+                return 0
+            encoders = module.request_encoders(context, model_id)
+            for _ in wait_for(context, Phase.LOAD_TEXT_ENCODER, encoders):
+                pass
+            modules = [future.result().module for future in encoders]
+            for text in missing:
+                cancel.raise_if_cancelled()
+                if module is wan:
+                    wan.embed(context, model_id, text, modules, token_limit=limit)
+                else:
+                    sdxl.embed(context, model_id, text, modules)
+        finally:
+            context.release_all()
+        return len(missing)
+
     def resident(self) -> Mapping[str, int]:
-        """Return the bytes of the weights that are loaded, by model."""
-        return self._residency.bytes_by_model()
+        """Return the bytes of the weights that are loaded, by model.
+
+        A variant counts as loaded with its base.
+        """
+        loaded = self._residency.bytes_by_model()
+        variants = self._variants.items()
+        return loaded | {id: loaded[v.base] for id, v in variants if v.base in loaded}
 
     def pressure(self) -> MemoryPressure:
         """Return how full the device is."""
@@ -282,7 +335,7 @@ class Engine:
         Raises:
             IllegalState: a job uses it.
         """
-        return self._residency.unload(model_id)
+        return self._residency.unload(base_of(self._variants, model_id))
 
     def batch_room(self, request: GenerationRequest) -> int:
         """Return how many images one batch of this shape may have, 1 or more.
@@ -318,6 +371,8 @@ class Engine:
             embeds=self._embeds,
             techniques=self._techniques[fidelity],
             cache_dir=self._cache_dir,
+            dtype=self._dtype,
+            variants=self._variants,
         )
 
     def _begin(self) -> None:
@@ -376,7 +431,13 @@ class Engine:
         prompt = _prompt_of(request, enhancement)
         with context.recorder.span(Phase.PREPARE):
             self._check_tokens(context, request, prompt)
-        futures = family.request_components(context, request.model)
+            # An enhanced prompt is new: its encoder loads while the enhancer writes it.
+            needs_encoder = plan is not None or not self._is_embedded(context, request, prompt)
+        futures = (
+            wan.request_components(context, request.model, with_text_encoder=needs_encoder)
+            if request.family == "wan"
+            else sdxl.request_components(context, request.model, with_encoders=needs_encoder)
+        )
         if plan and enhancer:
             prompt, enhancement = yield from self._enhance(context, request, plan, enhancer)
             enhancer = None  # its weights may go now
@@ -386,6 +447,14 @@ class Engine:
         else:
             yield from sdxl.run(context, request, prompt=prompt, futures=futures)
         return prompt, enhancement
+
+    def _is_embedded(self, context: JobContext, request: GenerationRequest, prompt: str) -> bool:
+        if request.family == "wan":
+            limit = self._token_limits[request.model]
+            found = wan.find_embeds(context, request, prompt=prompt, token_limit=limit)
+        else:
+            found = sdxl.find_embeds(context, request, prompt=prompt)
+        return None not in found
 
     def _enhance_only(
         self, context: JobContext, request: GenerationRequest
@@ -531,6 +600,14 @@ def _shortfall(message: str) -> int:
 
 def _bytes_of(gib: float | None) -> int | None:
     return None if gib is None else int(gib * 2**30)
+
+
+def _text_key(
+    context: JobContext, module: Any, model_id: str, text: str, token_limit: int
+) -> TextKey:
+    if module is wan:
+        return wan.text_key(context, model_id, text, token_limit=token_limit)
+    return sdxl.text_key(context, model_id, text)
 
 
 def _prompt_of(request: GenerationRequest, enhancement: Enhancement | None) -> str:

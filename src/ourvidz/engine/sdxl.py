@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, 
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import Fidelity, GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
-from ourvidz.engine.embeds import EmbedKey
+from ourvidz.engine.embeds import TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.imports import library_imports
@@ -34,13 +34,14 @@ from ourvidz.models.sdxl.fast_vae import can_run_fast as can_run_fast_vae
 _BYTES_8BIT = 2_100_000_000
 _BYTES_DECODER = 100_000_000
 
+_TEXT_COMPONENTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SdxlFutures:
-    """The four networks, on their way."""
+    """The networks that a job needs, on their way."""
 
-    text_encoder: Future[Component]
-    text_encoder_2: Future[Component]
+    encoders: Sequence[Future[Component]]  # both, or none: all texts were found embedded
     unet: Future[Component]
     vae: Future[Component]
 
@@ -53,29 +54,33 @@ def import_libraries() -> None:
         from transformers import CLIPTextModel, CLIPTextModelWithProjection  # noqa: F401
 
 
-def request_components(context: JobContext, model_id: str) -> SdxlFutures:
+def request_components(
+    context: JobContext, model_id: str, *, with_encoders: bool = True
+) -> SdxlFutures:
     """Start loading everything at once; the text encoders first, because they are needed first."""
-    root = context.locate(model_id)
-
-    def ask(name: str, phase: Phase, load: Any) -> Future[Component]:
-        return context.request(
-            ComponentSpec(
-                model_id=model_id,
-                family="sdxl",
-                name=name,
-                folder=root / name,
-                phase=phase,
-                load=load,
-            )
-        )
-
     return SdxlFutures(
-        text_encoder=ask("text_encoder", Phase.LOAD_TEXT_ENCODER, sdxl_load.load_text_encoder),
-        text_encoder_2=ask(
-            "text_encoder_2", Phase.LOAD_TEXT_ENCODER, sdxl_load.load_text_encoder_2
-        ),
-        unet=ask("unet", Phase.LOAD_UNET, sdxl_load.load_unet),
-        vae=ask("vae", Phase.LOAD_VAE, sdxl_load.load_vae),
+        encoders=request_encoders(context, model_id) if with_encoders else (),
+        unet=context.request(_spec(context, model_id, "unet", Phase.LOAD_UNET)),
+        vae=context.request(_spec(context, model_id, "vae", Phase.LOAD_VAE)),
+    )
+
+
+def request_encoders(context: JobContext, model_id: str) -> list[Future[Component]]:
+    """Start loading what makes embeddings."""
+    return [
+        context.request(_spec(context, model_id, name, Phase.LOAD_TEXT_ENCODER))
+        for name in ("text_encoder", "text_encoder_2")
+    ]
+
+
+def _spec(context: JobContext, model_id: str, name: str, phase: Phase) -> ComponentSpec:
+    return ComponentSpec(
+        model_id=context.base_of(model_id),
+        family="sdxl",
+        name=name,
+        folder=context.locate(model_id) / name,
+        phase=phase,
+        load=getattr(sdxl_load, f"load_{name}"),
     )
 
 
@@ -89,7 +94,7 @@ def _tokenizers(context: JobContext, model_id: str) -> tuple[Any, Any]:
 def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
     """Start loading everything that a model has."""
     futures = request_components(context, model_id)
-    return [futures.text_encoder, futures.text_encoder_2, futures.unet, futures.vae]
+    return [*futures.encoders, futures.unet, futures.vae]
 
 
 def count_tokens(context: JobContext, model_id: str, text: str) -> int:
@@ -108,21 +113,20 @@ class Conditioning:
     negative: sdxl_encode.PromptEmbeds | None  # None: no guidance
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Encoders:
-    """Both text encoders with their tokenizers."""
-
-    components: tuple[Component, Component]
-    tokenizers: tuple[Any, Any]
-
-
 def run(
     context: JobContext, request: GenerationRequest, *, prompt: str, futures: SdxlFutures
 ) -> Generator[JobEvent, None, None]:
     """Encode, prepare, denoise and decode; each image leaves as ``FramesReady``."""
-    encoders = yield from wait_for_encoders(context, request.model, futures)
-    conditioning = yield from encode(context, request, prompt, encoders)
+    with context.recorder.span(Phase.PREPARE):
+        found = find_embeds(context, request, prompt=prompt)
+    encoders: list[Any] = []
+    if None in found:
+        encoders = yield from wait_for_encoders(context, request.model, futures)
+    conditioning = yield from encode(context, request, prompt, found, encoders)
     unet, vae = yield from wait_for(context, Phase.LOAD_UNET, [futures.unet, futures.vae])
+    if request.model in context.variants:
+        with context.recorder.span(Phase.LOAD_UNET):
+            unet = context.denoiser_of(request.model, "unet", unet)
     with device_phase(context.recorder, Phase.PREPARE, context.device):
         latents = prepare_latents(context, request, unet, vae)
         steps = denoise(context, request, unet=unet, latents=latents, conditioning=conditioning)
@@ -134,49 +138,103 @@ def run(
 
 def wait_for_encoders(
     context: JobContext, model_id: str, futures: SdxlFutures
-) -> Generator[JobEvent, None, Encoders]:
-    """Wait for both text encoders."""
-    first, second = futures.text_encoder, futures.text_encoder_2
-    yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, [first, second])
-    return Encoders(
-        components=(first.result(), second.result()), tokenizers=_tokenizers(context, model_id)
+) -> Generator[JobEvent, None, list[Any]]:
+    """Wait for both text encoders, asking for them where they were not thought to be needed."""
+    encoders = futures.encoders or request_encoders(context, model_id)
+    return (yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, encoders))
+
+
+def text_key(context: JobContext, model_id: str, text: str) -> TextKey:
+    """Return the key of a text's embeddings; loads nothing."""
+    return context.text_key(
+        model_id, text, family="sdxl", components=_TEXT_COMPONENTS, max_length=0
     )
 
 
+def find_embeds(
+    context: JobContext, request: GenerationRequest, *, prompt: str
+) -> list[TextEmbeds | None]:
+    """Return what is known of each text that the job needs."""
+    return context.find_texts(_keys(context, request, prompt))
+
+
+def embed(context: JobContext, model_id: str, text: str, encoders: Sequence[Any]) -> TextEmbeds:
+    """Encode one text with the loaded ``encoders`` and keep the result."""
+    tokenizer, tokenizer_2 = _tokenizers(context, model_id)
+    made = sdxl_encode.encode(
+        [text],
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        text_encoder=encoders[0],
+        text_encoder_2=encoders[1],
+        device=context.device,
+    )
+    embeds = TextEmbeds(
+        prompt_embeds=made.prompt_embeds,
+        num_rows=made.prompt_embeds.shape[1],  # CLIP's padding is no zeros
+        num_tokens=made.num_tokens[0],
+        num_truncated_tokens=made.num_truncated_tokens[0],
+        pooled_prompt_embeds=made.pooled_prompt_embeds,
+    )
+    context.embeds.put(text_key(context, model_id, text), embeds)
+    return embeds
+
+
 def embed_ahead(context: JobContext, request: GenerationRequest, *, prompt: str) -> bool:
-    """Keep the job's embeddings if its text encoders are resident; return whether they are kept."""
-    first = context.residency.find(request.model, "text_encoder")
-    second = context.residency.find(request.model, "text_encoder_2")
+    """Keep the job's embeddings if that needs no loading; return whether they are kept."""
+    keys = _keys(context, request, prompt)
+    found = context.find_texts(keys)
+    if None not in found:
+        return True
+    first = context.residency.find(context.base_of(request.model), "text_encoder")
+    second = context.residency.find(context.base_of(request.model), "text_encoder_2")
     if first is None or second is None:
         return False
-    encoders = Encoders(components=(first, second), tokenizers=_tokenizers(context, request.model))
-    keys = [_embed_key(request.model, text, encoders) for text in _texts(context, request, prompt)]
-    for key in keys:
-        if context.embeds.get(key) is None:
-            made = _embed(context, key, encoders)
-            context.embeds.put(key, made, made.prompt_embeds, made.pooled_prompt_embeds)
-    return all(context.embeds.get(key) is not None for key in keys)
+    for text, kept in zip(_texts(context, request, prompt), found, strict=True):
+        if kept is None:
+            embed(context, request.model, text, [first.module, second.module])
+    return None not in context.find_texts(keys)
 
 
 def encode(
-    context: JobContext, request: GenerationRequest, prompt: str, encoders: Encoders
+    context: JobContext,
+    request: GenerationRequest,
+    prompt: str,
+    found: Sequence[TextEmbeds | None],
+    encoders: Sequence[Any],
 ) -> Generator[JobEvent, None, Conditioning]:
-    """Encode the job's prompts, or take what was encoded ahead."""
+    """Encode the job's prompts, as far as they were not ``found`` by ``find_embeds``.
+
+    ``encoders`` are both, or none where everything was found.
+    """
     yield PhaseStarted(phase=Phase.ENCODE)
     start_s = context.clock.monotonic()
-    keys = [_embed_key(request.model, text, encoders) for text in _texts(context, request, prompt)]
     with device_phase(context.recorder, Phase.ENCODE, context.device) as facts:
-        cached = [context.embeds.get(key) for key in keys]
-        if all(cached):
+        if None not in found:
             facts["cached"] = True
         embeds = [
-            kept or _embed(context, key, encoders) for key, kept in zip(keys, cached, strict=True)
+            _prompt_embeds(kept or embed(context, request.model, text, encoders))
+            for text, kept in zip(_texts(context, request, prompt), found, strict=True)
         ]
         negative = embeds[1] if len(embeds) > 1 else None
         if request.uses_guidance and negative is None:
             negative = sdxl_encode.zero_prompt_embeds(embeds[0])
     yield PhaseEnded(phase=Phase.ENCODE, duration_s=context.clock.monotonic() - start_s)
     return Conditioning(positive=embeds[0], negative=negative)
+
+
+def _prompt_embeds(embeds: TextEmbeds) -> sdxl_encode.PromptEmbeds:
+    assert embeds.pooled_prompt_embeds is not None, "made by sdxl.embed"
+    return sdxl_encode.PromptEmbeds(
+        prompt_embeds=embeds.prompt_embeds,
+        pooled_prompt_embeds=embeds.pooled_prompt_embeds,
+        num_tokens=(embeds.num_tokens,),
+        num_truncated_tokens=(embeds.num_truncated_tokens,),
+    )
+
+
+def _keys(context: JobContext, request: GenerationRequest, prompt: str) -> list[TextKey]:
+    return [text_key(context, request.model, text) for text in _texts(context, request, prompt)]
 
 
 def _texts(context: JobContext, request: GenerationRequest, prompt: str) -> tuple[str, ...]:
@@ -186,22 +244,6 @@ def _texts(context: JobContext, request: GenerationRequest, prompt: str) -> tupl
     if not request.negative_prompt and _zeros_for_empty(context, request.model):
         return (prompt,)
     return (prompt, request.negative_prompt)
-
-
-def _embed_key(model_id: str, text: str, encoders: Encoders) -> EmbedKey:
-    identities = tuple(component.identity for component in encoders.components)
-    return EmbedKey(model_id=model_id, checkpoints=identities, texts=(text,), max_length=0)
-
-
-def _embed(context: JobContext, key: EmbedKey, encoders: Encoders) -> sdxl_encode.PromptEmbeds:
-    return sdxl_encode.encode(
-        key.texts,
-        tokenizer=encoders.tokenizers[0],
-        tokenizer_2=encoders.tokenizers[1],
-        text_encoder=encoders.components[0].module,
-        text_encoder_2=encoders.components[1].module,
-        device=context.device,
-    )
 
 
 def _zeros_for_empty(context: JobContext, model_id: str) -> bool:
@@ -242,6 +284,7 @@ def denoise(
         num_inference_steps=request.num_inference_steps,
         config=read_config(context.locate(request.model) / "scheduler", "scheduler_config.json"),
         device=context.device,
+        timestep_spacing=request.timestep_spacing,
     )
     return sdxl_denoise.denoise(
         unet=_predictor(context, request.model, unet),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, 
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
-from ourvidz.engine.embeds import EmbedKey
+from ourvidz.engine.embeds import TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
 from ourvidz.kernels.chosen import ChosenAttention
@@ -35,12 +35,14 @@ from ourvidz.models.wan.stream import StreamingDecoder, can_stream
 
 Decoder = Callable[..., Generator[torch.Tensor, None, None]]  # of ``latents`` (1, C, F, h, w)
 
+_TEXT_COMPONENTS = ("text_encoder", "tokenizer")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WanFutures:
-    """The three networks, on their way."""
+    """The networks that a job needs, on their way."""
 
-    text_encoder: Future[Component]
+    text_encoder: Future[Component] | None  # None: all texts were found embedded
     transformer: Future[Component]
     vae: Future[Component]
 
@@ -55,30 +57,39 @@ def import_libraries() -> None:
         from transformers import UMT5EncoderModel  # noqa: F401
 
 
-def request_components(context: JobContext, model_id: str) -> WanFutures:
+def request_components(
+    context: JobContext, model_id: str, *, with_text_encoder: bool = True
+) -> WanFutures:
     """Start loading everything at once; the text encoder first, because it is needed first."""
-    root = context.locate(model_id)
-
-    def spec(name: str, phase: Phase, load: Any) -> ComponentSpec:
-        return ComponentSpec(
-            model_id=model_id, family="wan", name=name, folder=root / name, phase=phase, load=load
-        )
-
     return WanFutures(
-        text_encoder=context.request(
-            spec("text_encoder", Phase.LOAD_TEXT_ENCODER, wan_load.load_text_encoder)
-        ),
+        text_encoder=request_encoders(context, model_id)[0] if with_text_encoder else None,
         transformer=context.request(
-            spec("transformer", Phase.LOAD_TRANSFORMER, wan_load.load_transformer)
+            _spec(context, model_id, "transformer", Phase.LOAD_TRANSFORMER)
         ),
-        vae=context.request(spec("vae", Phase.LOAD_VAE, wan_load.load_vae)),
+        vae=context.request(_spec(context, model_id, "vae", Phase.LOAD_VAE)),
     )
+
+
+def request_encoders(context: JobContext, model_id: str) -> list[Future[Component]]:
+    """Start loading what makes embeddings."""
+    return [context.request(_spec(context, model_id, "text_encoder", Phase.LOAD_TEXT_ENCODER))]
 
 
 def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
     """Start loading everything that a model has."""
-    futures = request_components(context, model_id)
-    return [futures.text_encoder, futures.transformer, futures.vae]
+    futures = request_components(context, model_id, with_text_encoder=False)
+    return [*request_encoders(context, model_id), futures.transformer, futures.vae]
+
+
+def _spec(context: JobContext, model_id: str, name: str, phase: Phase) -> ComponentSpec:
+    return ComponentSpec(
+        model_id=context.base_of(model_id),
+        family="wan",
+        name=name,
+        folder=context.locate(model_id) / name,
+        phase=phase,
+        load=getattr(wan_load, f"load_{name}"),
+    )
 
 
 def count_tokens(context: JobContext, model_id: str, text: str) -> int:
@@ -87,19 +98,60 @@ def count_tokens(context: JobContext, model_id: str, text: str) -> int:
     return len(tokenizer(wan_encode.clean_prompt(text), verbose=False).input_ids)
 
 
+def text_key(context: JobContext, model_id: str, text: str, *, token_limit: int) -> TextKey:
+    """Return the key of a text's embeddings; loads nothing."""
+    return context.text_key(
+        model_id,
+        wan_encode.clean_prompt(text),
+        family="wan",
+        components=_TEXT_COMPONENTS,
+        max_length=token_limit,
+    )
+
+
+def find_embeds(
+    context: JobContext, request: GenerationRequest, *, prompt: str, token_limit: int
+) -> list[TextEmbeds | None]:
+    """Return what is known of the prompt and, under guidance, the negative prompt."""
+    return context.find_texts(_keys(context, request, prompt, token_limit))
+
+
+def embed(
+    context: JobContext, model_id: str, text: str, encoders: Sequence[Any], *, token_limit: int
+) -> TextEmbeds:
+    """Encode one text with the loaded ``encoders`` and keep the result."""
+    made = wan_encode.encode(
+        [text],
+        tokenizer=context.tokenizer(model_id, "tokenizer", wan_load.load_tokenizer),
+        text_encoder=encoders[0],
+        max_sequence_length=token_limit,
+        device=context.device,
+    )
+    embeds = TextEmbeds(
+        prompt_embeds=made.prompt_embeds,
+        num_rows=made.num_tokens[0],  # zero from the text's end
+        num_tokens=made.num_tokens[0],
+        num_truncated_tokens=made.num_truncated_tokens[0],
+    )
+    context.embeds.put(text_key(context, model_id, text, token_limit=token_limit), embeds)
+    return embeds
+
+
 def embed_ahead(
     context: JobContext, request: GenerationRequest, *, prompt: str, token_limit: int
 ) -> bool:
-    """Keep the job's embeddings if its text encoder is resident; return whether they are kept."""
-    text_encoder = context.residency.find(request.model, "text_encoder")
+    """Keep the job's embeddings if that needs no loading; return whether they are kept."""
+    keys = _keys(context, request, prompt, token_limit)
+    found = context.find_texts(keys)
+    if None not in found:
+        return True
+    text_encoder = context.residency.find(context.base_of(request.model), "text_encoder")
     if text_encoder is None:
         return False
-    tokenizer = context.tokenizer(request.model, "tokenizer", wan_load.load_tokenizer)
-    key = _embed_key(request, prompt, text_encoder, token_limit)
-    if context.embeds.get(key) is None:
-        made = _embed(context, key, tokenizer, text_encoder.module)
-        context.embeds.put(key, made, made)
-    return context.embeds.get(key) is not None
+    for text, kept in zip(_texts(request, prompt), found, strict=True):
+        if kept is None:
+            embed(context, request.model, text, [text_encoder.module], token_limit=token_limit)
+    return None not in context.find_texts(keys)
 
 
 def run(
@@ -111,13 +163,13 @@ def run(
     futures: WanFutures,
 ) -> Generator[JobEvent, None, None]:
     """Encode, prepare, denoise and decode; frames leave as ``FramesReady`` in time order."""
-    tokenizer = context.tokenizer(request.model, "tokenizer", wan_load.load_tokenizer)
-    (text_encoder,) = yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, [futures.text_encoder])
-    key = _embed_key(request, prompt, futures.text_encoder.result(), token_limit)
-    positive, negative = yield from _encode(context, key, tokenizer, text_encoder)
+    positive, negative = yield from _encode(context, request, prompt, token_limit, futures)
     transformer, vae = yield from wait_for(
         context, Phase.LOAD_TRANSFORMER, [futures.transformer, futures.vae]
     )
+    if request.model in context.variants:
+        with context.recorder.span(Phase.LOAD_TRANSFORMER):
+            transformer = context.denoiser_of(request.model, "transformer", transformer)
     predictor = _predictor(context, request.model, transformer)
     decoder = _decoder(context, request.model, vae)
     latents, scheduler = _prepare(context, request, transformer, vae)
@@ -151,8 +203,8 @@ def _predictor(context: JobContext, model_id: str, transformer: Any) -> Any:
         return FastWan(transformer, attention=attention, is_8bit=is_8bit)
 
     return context.residency.derive(
-        (model_id, "transformer"),
-        f"forward-{is_8bit}-{is_8bit_attention}",
+        (context.base_of(model_id), "transformer"),
+        f"forward-{is_8bit}-{is_8bit_attention}-{model_id}",
         build,
         num_bytes=FastWan.added_bytes(transformer) if is_8bit else 0,
     )
@@ -169,7 +221,7 @@ def _decoder(context: JobContext, model_id: str, vae: Any) -> Decoder:
         return StreamingDecoder(vae, dtype=torch.bfloat16 if on_gpu else None)
 
     decoder = context.residency.derive(
-        (model_id, "vae"),
+        (context.base_of(model_id), "vae"),
         "stream",
         build,
         num_bytes=sum(weight.numel() for weight in vae.decoder.parameters()) * (2 if on_gpu else 4),
@@ -177,48 +229,53 @@ def _decoder(context: JobContext, model_id: str, vae: Any) -> Decoder:
     return lambda *, latents: decoder.decode(latents)
 
 
-def _embed_key(
-    request: GenerationRequest, prompt: str, text_encoder: Component, token_limit: int
-) -> EmbedKey:
-    texts = (prompt, request.negative_prompt) if request.uses_guidance else (prompt,)
-    return EmbedKey(
-        model_id=request.model,
-        checkpoints=(text_encoder.identity,),
-        texts=texts,
-        max_length=token_limit,
-    )
+def _texts(request: GenerationRequest, prompt: str) -> tuple[str, ...]:
+    return (prompt, request.negative_prompt) if request.uses_guidance else (prompt,)
 
 
-def _embed(context: JobContext, key: EmbedKey, tokenizer: Any, text_encoder: Any) -> torch.Tensor:
-    return wan_encode.encode(
-        key.texts,
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        max_sequence_length=key.max_length,
-        device=context.device,
-    ).prompt_embeds
+def _keys(
+    context: JobContext, request: GenerationRequest, prompt: str, token_limit: int
+) -> list[TextKey]:
+    return [
+        text_key(context, request.model, text, token_limit=token_limit)
+        for text in _texts(request, prompt)
+    ]
 
 
 def _encode(
-    context: JobContext, key: EmbedKey, tokenizer: Any, text_encoder: Any
-) -> Generator[JobEvent, None, tuple[Any, Any]]:
+    context: JobContext,
+    request: GenerationRequest,
+    prompt: str,
+    token_limit: int,
+    futures: WanFutures,
+) -> Generator[JobEvent, None, tuple[torch.Tensor, torch.Tensor | None]]:
+    """Return what the prompt and, under guidance, the negative prompt say: (1, T, D) each."""
+    with context.recorder.span(Phase.PREPARE):
+        found = find_embeds(context, request, prompt=prompt, token_limit=token_limit)
+    encoders: list[Any] = []
+    if None in found:
+        # Asked for above, unless the cache lost what it had then.
+        wanted = [futures.text_encoder or request_encoders(context, request.model)[0]]
+        encoders = yield from wait_for(context, Phase.LOAD_TEXT_ENCODER, wanted)
     yield PhaseStarted(phase=Phase.ENCODE)
     start_s = context.clock.monotonic()
     with device_phase(context.recorder, Phase.ENCODE, context.device) as facts:
-        embeds = context.embeds.get(key)
-        if embeds is None:
-            embeds = _embed(context, key, tokenizer, text_encoder)
-        else:
+        if not encoders:
             facts["cached"] = True
+        embeds = [
+            kept or embed(context, request.model, text, encoders, token_limit=token_limit)
+            for text, kept in zip(_texts(request, prompt), found, strict=True)
+        ]
     yield PhaseEnded(phase=Phase.ENCODE, duration_s=context.clock.monotonic() - start_s)
-    return embeds[:1], (embeds[1:] if len(key.texts) > 1 else None)
+    return embeds[0].prompt_embeds, embeds[1].prompt_embeds if len(embeds) > 1 else None
 
 
 def _prepare(
     context: JobContext, request: GenerationRequest, transformer: Any, vae: Any
 ) -> tuple[Any, Any]:
     # Imported here because listing schedulers must not cost a CLI start their import.
-    from ourvidz.models.schedulers import make_flow_scheduler
+    from ourvidz.models.renoise import RenoiseScheduler
+    from ourvidz.models.schedulers import flow_sigmas, make_flow_scheduler
 
     assert request.flow_shift is not None, request.job_type
     with device_phase(context.recorder, Phase.PREPARE, context.device):
@@ -230,6 +287,12 @@ def _prepare(
             geometry=WanGeometry.from_configs(transformer=transformer.config, vae=vae.config),
             device=context.device,
         )
+        if request.scheduler == "lcm":
+            sigmas = request.sigmas or flow_sigmas(request.num_inference_steps, request.flow_shift)
+            scheduler = RenoiseScheduler(
+                sigmas, shape=latents.shape[1:], seeds=request.item_seeds, device=context.device
+            )
+            return latents * scheduler.init_noise_sigma, scheduler
         scheduler = make_flow_scheduler(
             request.scheduler,
             num_inference_steps=request.num_inference_steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 jit: Any = triton.jit  # untyped: launches take tensors, and options beside the arguments
 _INT8_MAX = tl.constexpr(127.0)
+_STEP = tl.constexpr(0.007874015718698502)  # 1 / 127 as float32 has it
 _SMALLEST = tl.constexpr(1e-12)
 # 1.5 * 2 ** 23: float32 has no bits left for a fraction, so that adding it rounds to nearest even.
 _ROUNDER = tl.constexpr(12582912.0)
@@ -31,7 +33,7 @@ _SCALE_COLUMNS = 128
 def row_step(largest: tl.tensor) -> Any:
     """Scale of rows and its inverse from their largest magnitudes, as ``int8.int8_rows``."""
     largest = tl.maximum(largest, _SMALLEST)
-    return tl.div_rn(largest, _INT8_MAX), tl.div_rn(_INT8_MAX, largest)
+    return largest * _STEP, tl.div_rn(1.0, largest) * _INT8_MAX
 
 
 @jit
@@ -119,7 +121,7 @@ def _rows_kernel(
 
 @jit
 def _load_tile(
-    source: tl.tensor,
+    source: typing.Any,
     row0: tl.tensor,
     column0: tl.tensor,
     num_rows: tl.tensor,
@@ -152,7 +154,7 @@ def _finish(
     row_scale_ptr: tl.tensor,
     column_scale_ptr: tl.tensor,
     bias_ptr: tl.tensor,
-    out_ptr: tl.tensor,
+    out_ptr: typing.Any,
     num_rows: tl.tensor,
     num_outputs: tl.tensor,
     ROWS: tl.constexpr,

@@ -42,12 +42,13 @@ def _residual_norm_kernel(
         if HAS_GATE:
             delta *= tl.load(gate_ptr + item * width + columns, mask=inside, other=0.0)
         total = (x + delta).to(x_ptr.dtype.element_ty)
-        tl.store(x_ptr + row * width + columns, total, mask=inside)
         x = total.to(tl.float32)
     mean = tl.sum(x, axis=0) / width
     centred = tl.where(inside, x - mean, 0.0)
     variance = tl.sum(centred * centred, axis=0) / width
     normed = centred * tl.rsqrt(variance + eps)
+    if HAS_DELTA:  # after the sums: by then all threads have read what this overwrites
+        tl.store(x_ptr + row * width + columns, x.to(x_ptr.dtype.element_ty), mask=inside)
     mul = tl.load(mul_ptr + item * width + columns, mask=inside, other=0.0)
     add = tl.load(add_ptr + item * width + columns, mask=inside, other=0.0)
     out = normed * mul + add
@@ -106,7 +107,8 @@ def residual_norm(
     assert delta is None or delta.is_contiguous()
     normed = torch.empty_like(x, dtype=torch.float8_e4m3fn if is_quantized else x.dtype)
     scale = torch.empty(num_rows, 1, dtype=torch.float32, device=x.device) if is_quantized else mul
-    _residual_norm_kernel[(num_rows,)](
+    kernel: typing.Any = _residual_norm_kernel[(num_rows,)]
+    kernel(
         x,
         x if delta is None else delta,
         mul if gate is None else gate.contiguous(),
@@ -138,7 +140,8 @@ def norm_rope(
     num_rows, width = x.shape
     assert x.stride(1) == 1
     has_rope = cos is not None and sin is not None
-    _norm_rope_kernel[(num_rows,)](
+    kernel: typing.Any = _norm_rope_kernel[(num_rows,)]
+    kernel(
         x,
         weight,
         cos if cos is not None else weight,

@@ -13,6 +13,8 @@ of the copy bandwidth and 2.5 us for the start and the end of each of 144 kernel
 Five kernels a layer reach that number of launches: norm + q, k, v + bias + rotary turn + cache
 write; attention; output projection + residual; norm + gate, up + SiLU; down projection +
 residual. The norm costs nothing: its factor is one number, known when the product is.
+Weights as they are belong to fidelity ``exact`` (the same sums, rounded less often), 8-bit ones to
+``high``.
 
 Rows are not split along K: 3584 rows in programs of 2 already are 1792 programs for 132
 multiprocessors. Only one vector at a time: nothing here decodes two sequences in step.
@@ -35,7 +37,6 @@ from ourvidz.kernels.runtime import can_run_triton
 
 # Rows converted at once: float32 copies of an output head would take gigabytes.
 _ROWS_AT_ONCE = 8192
-
 
 Weight = torch.Tensor | Quantized
 

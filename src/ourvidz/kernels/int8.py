@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from ourvidz.kernels.runtime import can_run_triton, capability
 
 INT8_MAX = 127.0
+STEP = 0.007874015718698502  # 1 / 127 as float32 has it
 SMALLEST = 1e-12  # the magnitude that a row of zeros is scaled by
 _ALIGNMENT = 16  # what cuBLASLt and the tensor memory accelerator ask of K and N
 _HOPPER = (9, 0)
@@ -92,6 +93,11 @@ CONFIGS = (
         block_m=128, block_n=128, block_k=128, num_warps=4, num_stages=3, is_persistent=True,
         has_halves=True,
     ),
+    Int8Tiles(block_m=256, block_n=128, block_k=128, num_warps=8, num_stages=4, has_halves=True),
+    Int8Tiles(
+        block_m=256, block_n=128, block_k=128, num_warps=8, num_stages=3, is_persistent=True,
+        has_halves=True,
+    ),
     Int8Tiles(block_m=128, block_n=128, block_k=256, num_warps=8, num_stages=3),
     Int8Tiles(block_m=128, block_n=128, block_k=64, num_warps=4, num_stages=5),
     Int8Tiles(
@@ -120,10 +126,9 @@ def int8_rows_reference(x: torch.Tensor) -> Int8Rows:
     """See ``int8_rows``; the kernel gives the same bits."""
     x = x.float()
     largest = x.abs().amax(dim=1, keepdim=True).clamp_min(SMALLEST)
-    # Times the inverse, as the kernel: a division a value would bound it.
-    return Int8Rows(
-        data=(x * (INT8_MAX / largest)).round().to(torch.int8), scale=largest / INT8_MAX
-    )
+    # As the kernel, bit for bit: torch divides by a number by multiplying with its inverse on CUDA.
+    inverse = largest.reciprocal() * INT8_MAX
+    return Int8Rows(data=(x * inverse).round().to(torch.int8), scale=largest * STEP)
 
 
 def int8_gelu_rows(x: torch.Tensor) -> Int8Rows:
@@ -213,7 +218,8 @@ def int8_product(
 def int8_product_reference(x: Int8Rows, weight: Int8Weight) -> torch.Tensor:
     """See ``int8_product``: cuBLASLt's integers on CUDA, elsewhere exact sums in float64."""
     if x.data.is_cuda and x.data.shape[0] > _ALIGNMENT:  # it refuses fewer rows
-        return torch._int_mm(x.data, weight.data.t())
+        product: Any = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
+        return product(x.data, weight.data.t())
     columns = weight.data.t().double()
     parts = [(part.double() @ columns).int() for part in x.data.split(_ROWS_AT_ONCE)]
     return torch.cat(parts) if parts else x.data.new_empty(0, columns.shape[1], dtype=torch.int32)

@@ -45,9 +45,7 @@ def residual_norm(
         The sum (``x`` itself) and the normalised sum, both (M, D).
     """
     run = _triton().residual_norm if can_run_triton(x) else residual_norm_reference
-    return run(
-        x, mul=mul, add=add, eps=eps, delta=delta, gate=gate, is_quantized=is_quantized
-    )
+    return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate, is_quantized=is_quantized)
 
 
 def residual_norm_reference(

@@ -80,6 +80,7 @@ def make_diffusion_scheduler(
     num_inference_steps: int,
     config: Mapping[str, Any],
     device: torch.device | str = "cpu",
+    timestep_spacing: str | None = None,
 ) -> Any:
     """Return a variance-preserving scheduler with its timesteps set, for one ``sdxl.denoise``.
 
@@ -88,10 +89,13 @@ def make_diffusion_scheduler(
         num_inference_steps: 1 or more.
         config: the checkpoint's ``scheduler_config.json``: betas, prediction type, spacing.
         device: where the timesteps go (the latents' device).
+        timestep_spacing: in place of the config's; few-step weights need theirs.
 
     Raises:
         UnknownName: no such scheduler; the message lists the known.
     """
+    if timestep_spacing is not None:
+        config = {**config, "timestep_spacing": timestep_spacing}
     load_class = _look_up(_DIFFUSION, name)
     with library_imports:
         scheduler = load_class().from_config(dict(config))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ourvidz.catalog.catalogue import Catalogue
-from ourvidz.catalog.config import Settings
+from ourvidz.catalog.config import ModelEntry, Settings
+from ourvidz.catalog.few_step import BY_ID
 from ourvidz.checkpoints.locate import find_model
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import MissingDependency, ModelMissing
@@ -42,6 +43,9 @@ def model_locator(settings: Settings) -> Callable[[str], Path]:
     """
 
     def locate(model_id: str) -> Path:
+        entry = settings.models.get(model_id)
+        if entry is not None and _is_lora(entry):
+            return locate(entry.base)
         configured = settings.model_paths.get(model_id)
         if configured is None:
             return find_model(model_id, [settings.resolved_models_dir])
@@ -56,6 +60,11 @@ def model_locator(settings: Settings) -> Callable[[str], Path]:
     return locate
 
 
+def _is_lora(entry: ModelEntry) -> bool:
+    known = BY_ID.get(entry.few_step or "")
+    return entry.lora is not None or (known is not None and known.lora is not None)
+
+
 def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -> Worker:
     """Return a worker that runs jobs in this process.
 
@@ -65,9 +74,23 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
     """
     require_engine_packages()
     # Only now: the engine imports torch, and everything above must work without it.
+    from ourvidz.engine.embed_files import EmbedFiles
     from ourvidz.engine.engine import Engine
+    from ourvidz.engine.variants import Variant
     from ourvidz.worker.run import Worker
 
+    variants = {
+        model.id: Variant(
+            base=model.base,
+            # A relative path lies in the model's own folder.
+            loras=tuple(
+                (settings.resolved_models_dir / model.id / lora.file, lora.strength)
+                for lora in model.loras
+            ),
+        )
+        for model in catalogue.models.values()
+        if model.base is not None
+    }
     engine = Engine(
         locate=model_locator(settings),
         token_limits={model.id: model.prompt_token_limit for model in catalogue.models.values()},
@@ -78,6 +101,10 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         cache_dir=settings.data_dir / "cache",
         vram_gib=settings.vram_gib,
         host_cache_gib=settings.host_cache_gib,
+        embed_files=EmbedFiles(
+            settings.data_dir / "cache" / "embeds", max_bytes=settings.embed_cache_bytes
+        ),
+        variants=variants,
     )
     return Worker(engine=engine, clock=clock, environment=environment())
 

@@ -352,10 +352,7 @@ class _Decoder:
             layer_cache[1, :, :num_tokens] = heads[2]
             group = query.shape[0] // network.num_kv_heads
             mixed = F.scaled_dot_product_attention(
-                query[None],
-                key.repeat_interleave(group, dim=0)[None],
-                heads[2].repeat_interleave(group, dim=0)[None],
-                is_causal=True,
+                query[None], _each(key, group)[None], _each(heads[2], group)[None], is_causal=True
             )[0]
             x = x + gemv.matmul(mixed.transpose(0, 1).flatten(1), layer.out)
             normed = gemv.rms_norm(x, layer.mlp_norm, eps=network.eps)
@@ -415,6 +412,11 @@ class _Decoder:
         return gemv.linear(
             x, network.head, norm=network.norm, eps=network.eps, config=self.configs.head
         )
+
+
+def _each(heads: torch.Tensor, num_times: int) -> torch.Tensor:
+    """Repeat every head, (G, T, S), for the query heads that share it."""
+    return heads[:, None].expand(-1, num_times, -1, -1).flatten(0, 1)
 
 
 def _projections(qkv: Qkv) -> tuple[tuple[Weight, torch.Tensor], ...]:

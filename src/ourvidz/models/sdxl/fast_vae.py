@@ -2,7 +2,8 @@
 
 ``AutoencoderKL`` (diffusers 0.42.1) owns the architecture and the weights. Its activations exceed
 float16 (65,504), which is why the library runs it in float32; bfloat16 has float32's range, and
-where its eight bits would show, at the latents and at the pixels, this stays in float32.
+where its eight bits would show, at the latents and at the pixels, this stays in float32: on the
+shipped decoder 54 dB of the float32 image, the library in bfloat16 49.
 
 Counted for one 1024 x 1024 image: 10.3 TFLOP in the library's order, 8.7 with nearest upsampling
 folded into its convolutions: 0.012 s at 750 TFLOP/s, and about 9 GB of memory traffic beside the
