@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
 import os
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -53,6 +53,7 @@ SDXL = (
 _SMALL = ((300, 272, 1536), (129, 640, 1568), (1, 256, 640), (513, 1536, 8960))
 _RUNS = 10  # in a graph
 _REPLAYS = 5
+_CHECK_TIMEOUT_S = 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=min(len(TILES), os.cpu_count() or 1))
     parser.add_argument("--wan-only", action="store_true")
     parser.add_argument("--configs", type=int, nargs="*", help="numbers of launches; default all")
+    parser.add_argument("--check", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.check is not None:
+        print(check_small(arguments.check))
+        return
     start_s = time.perf_counter()
     guarded("environment", print_environment)
     chosen = range(len(TILES)) if not arguments.configs else arguments.configs
@@ -129,32 +134,40 @@ def describe(tiles: Int8Tiles) -> str:
 
 def check_all(chosen: Sequence[int], workers: int) -> list[int]:
     """Return which launches give the library's integers at small shapes; compiles them all."""
-    # What they compile comes from Triton's cache on disk afterwards.
-    context = multiprocessing.get_context("spawn")
-    bad: dict[int, str] = {}
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(check_small, number): number for number in chosen}
-        for future in as_completed(futures):
-            number = futures[future]
-            try:
-                problem = future.result()
-            except Exception as error:  # noqa: BLE001 (a process that died is a result too)
-                problem = f"{type(error).__name__}: {error}"
-            if problem:
-                bad[number] = problem
-                print(f"FAILED {number} {describe(TILES[number])}: {problem[:300]}", flush=True)
-    return [number for number in chosen if number not in bad]
+    with ThreadPoolExecutor(workers) as pool:
+        problems = dict(zip(chosen, pool.map(check_apart, chosen), strict=True))
+    for number, problem in problems.items():
+        if problem:
+            print(f"FAILED {number} {describe(TILES[number])}: {problem}", flush=True)
+    return [number for number in chosen if not problems[number]]
+
+
+def check_apart(number: int) -> str:
+    """Return what is wrong with a launch, found in a process of its own.
+
+    A compiler that aborts, or a kernel that hangs or breaks the device's state, ends nothing else.
+    What is compiled comes from Triton's cache on disk afterwards.
+    """
+    command = [sys.executable, "-m", "benchmarks.int8_gpu", "--check", str(number)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_CHECK_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done in {_CHECK_TIMEOUT_S} s"
+    problem = done.stdout.strip()
+    return problem[-400:] if done.returncode == 0 else f"{problem} {done.stderr.strip()}"[-400:]
 
 
 def check_small(number: int) -> str:
-    """Return what is wrong with a launch at small shapes; empty if nothing. In its own process."""
+    """Return what is wrong with a launch at small shapes; empty if nothing."""
     tiles = TILES[number]
     problems: list[str] = []
     for shape in _SMALL:
         try:
             x, weight, bias = draw(shape)
             problem = compare(x, weight, bias, tiles, has_gelu=shape == _SMALL[0])
-        except Exception as error:  # noqa: BLE001 (printed by the parent)
+        except Exception as error:  # noqa: BLE001 (it is printed)
             problem = f"{type(error).__name__}: {error}"
         if problem:
             problems.append(f"{shape}: {problem}")

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ourvidz.catalog.config import Settings, catalogue_of
@@ -15,7 +16,6 @@ from ourvidz.core.errors import Cancelled, IllegalState, OutputUnwritable, Polic
 from ourvidz.core.event import PhaseStarted, PreviewReady, Progress, PromptEnhanced, Waiting
 from ourvidz.core.job import JobState
 from ourvidz.core.phase import LoadState, Phase
-from ourvidz.models.sdxl.fast import FastUnet
 from ourvidz.models.wan.fast import FastWan
 from ourvidz.worker.active import Turns
 from ourvidz.worker.assemble import assemble_worker
@@ -39,22 +39,26 @@ def fresh(tiny_settings):
 @pytest.fixture
 def slow_networks(monkeypatch):
     """Make each pass of a network take seconds on a manual clock."""
+    hooks = []
 
     def install(clock, *, transformer_s, unet_s):
-        velocities, predict = FastWan.velocities, FastUnet.predict
+        velocities = FastWan.velocities
 
         def slow_velocities(self, latents, timestep, texts, **options):
             clock.advance(transformer_s * len(texts))
             return velocities(self, latents, timestep, texts, **options)
 
-        def slow_predict(self, *arguments):
-            clock.advance(unet_s)
-            return predict(self, *arguments)
+        def after_forward(module, inputs, output):
+            del inputs, output
+            if type(module).__name__ == "UNet2DConditionModel":
+                clock.advance(unet_s)
 
         monkeypatch.setattr(FastWan, "velocities", slow_velocities)
-        monkeypatch.setattr(FastUnet, "predict", slow_predict)
+        hooks.append(torch.nn.modules.module.register_module_forward_hook(after_forward))
 
-    return install
+    yield install
+    for hook in hooks:
+        hook.remove()
 
 
 def adds_up(timing):
