@@ -271,7 +271,7 @@ class Settings(BaseSettings):
         "quarter of what is free at start, and none on a CPU.",
     )
     techniques_off: tuple[str, ...] = Field(
-        default=(), description="Techniques that no job may use, by name; see docs/guides/speed.md."
+        default=(), description="Techniques that no job may use, by name."
     )
     embed_cache_bytes: int = Field(
         default=256 * 2**20,

@@ -21,6 +21,7 @@ from ourvidz.catalog.config import (
 )
 from ourvidz.catalog.parameters import PARAMETERS
 from ourvidz.catalog.scaling import native_size, scaled_frames
+from ourvidz.catalog.techniques import TECHNIQUES
 from ourvidz.core import errors
 from ourvidz.core.errors import OurVidzError
 from ourvidz.core.phase import Phase
@@ -39,6 +40,7 @@ def pages() -> dict[str, str]:
         "configuration.md": lambda _: _configuration(),
         "errors.md": lambda _: _errors(),
         "phases.md": lambda _: _phases(),
+        "techniques.md": lambda _: _techniques(),
     }
     return {name: _NOTICE + make(catalogue).rstrip() + "\n" for name, make in makers.items()}
 
@@ -201,6 +203,21 @@ def _phases() -> str:
             "The words in which a job's time is told. Seconds are exclusive and on the critical "
             "path: phases and `unattributed` add up to the wall time.",
             "\n".join(f"- `{phase.value}`" for phase in Phase),
+        ]
+    )
+
+
+def _techniques() -> str:
+    return "\n\n".join(
+        [
+            "# Techniques",
+            "What makes jobs faster. A technique keeps the promise of its `fidelity` and serves the "
+            "looser ones too; `techniques_off` in the configuration goes back to the library's own "
+            "path. No model offers `high` or `draft` yet.",
+            _table(
+                ["name", "fidelity", "what it does"],
+                [(f"`{each.name}`", each.fidelity.value, each.text) for each in TECHNIQUES],
+            ),
         ]
     )
 

@@ -4,7 +4,7 @@ Shapes: M rows (tokens), K inputs, N outputs. A row's scale is its largest magni
 that an integer's rounding is 0.29 of a scale. A Gaussian row of 1,536 loses 0.8 % (relative L2)
 where e4m3 loses 2.6 %; a row with a few large channels loses more of its small ones. Hopper
 multiplies both kinds at the same rate (1,979 TFLOP/s, NVIDIA H100 data sheet); sums of products
-are exact 32-bit integers for K up to 133,152.
+are exact 32-bit integers for K up to 133,144.
 
 Counted at M = 32,760 with ``int8_linear`` writing bfloat16:
 
