@@ -211,9 +211,9 @@ def _techniques() -> str:
     return "\n\n".join(
         [
             "# Techniques",
-            "What makes jobs faster. A technique keeps the promise of its `fidelity` and serves the "
-            "looser ones too; `techniques_off` in the configuration goes back to the library's own "
-            "path. No model offers `high` or `draft` yet.",
+            "What makes jobs faster. A technique keeps the promise of its `fidelity` and serves "
+            "the looser ones too; `techniques_off` in the configuration goes back to the library's "
+            "own path. No model offers `high` or `draft` yet.",
             _table(
                 ["name", "fidelity", "what it does"],
                 [(f"`{each.name}`", each.fidelity.value, each.text) for each in TECHNIQUES],
