@@ -1,12 +1,15 @@
-"""Triton's interpreter, where there is no GPU: the kernels' own code runs on the CPU."""
-
-import os
+"""Kernels' own code: on a GPU where there is one, else by Triton's interpreter."""
 
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when a kernel's module is imported
+from ourvidz.kernels import runtime
+
+
+@pytest.fixture(autouse=True)
+def interpreter(monkeypatch):
+    """Run the kernels here; ``tests/conftest.py`` has told Triton before it was imported."""
+    monkeypatch.setattr(runtime, "is_interpreting", not torch.cuda.is_available())
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from ourvidz.kernels import chosen
+from ourvidz.kernels import chosen, runtime
 from ourvidz.kernels.chosen import ChosenAttention
 
 
@@ -13,14 +13,14 @@ def exact(q, k, v):
 
 
 def test_it_is_attention(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(runtime, "is_interpreting", False)
     torch.manual_seed(0)
     q, k, v = (torch.randn(1, length, 2, 64) for length in (40, 30, 30))
     torch.testing.assert_close(ChosenAttention()(q, k, v), exact(q, k, v))
 
 
 def test_eight_bits_only_where_allowed_and_long_enough(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(runtime, "is_interpreting", False)
     monkeypatch.setattr(chosen, "_FEWEST_KEYS_8BIT", 64)
     torch.manual_seed(0)
     long_k, long_v = (torch.randn(1, 64, 2, 64) for _ in range(2))
@@ -35,7 +35,7 @@ def test_eight_bits_only_where_allowed_and_long_enough(monkeypatch):
 
 
 def test_each_shape_is_asked_for_once(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(runtime, "is_interpreting", False)
     asked = []
 
     def backend(q_shape, dtype, device, *, len_k, cache):

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ourvidz.kernels import gemv
+from ourvidz.kernels import gemv, runtime
 from ourvidz.kernels.gemv import GemvConfig, Qkv
 from ourvidz.kernels.quantize import Quantized, dequantize
 from ourvidz.models.qwen import fast as fast_module
@@ -217,7 +217,7 @@ def test_attention_is_the_plain_formula():
 
 
 def test_without_triton_the_references_run(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(runtime, "is_interpreting", False)
     from ourvidz.kernels import _gemv_triton
 
     for name in ("linear", "gate_up", "qkv_rope_", "attend"):
@@ -253,7 +253,7 @@ def test_a_whole_decoder_of_kernels_equals_plain_operations(monkeypatch, device,
     monkeypatch.setattr(fast_module, "_MIN_CAPACITY", 128)  # two programs a head
     input_ids = torch.tensor([[3, 14, 15]])
     with monkeypatch.context() as patch:
-        patch.delenv("TRITON_INTERPRET", raising=False)
+        patch.setattr(runtime, "is_interpreting", False)
         expected = FastQwen(model, weights=weights).logits(input_ids)
     fast = FastQwen(model.to(device), weights=weights)
     for name in ("linear_reference", "attend_reference"):  # the kernels must be what runs

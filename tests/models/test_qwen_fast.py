@@ -24,12 +24,6 @@ SAMPLINGS = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def plain_operations(monkeypatch):
-    """Other tests of this process may have asked for Triton's interpreter."""
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-
-
 @pytest.fixture(scope="module")
 def pocket():
     folder = SHIPPED_WEIGHTS / "pocket-enhancer"

@@ -35,12 +35,6 @@ SCHEDULER = read_config(POCKET / "scheduler", "scheduler_config.json")
 PROMPT, NEGATIVE = "a green triangle on a yellow background", "blurred"
 
 
-@pytest.fixture(autouse=True)
-def no_interpreter(monkeypatch):
-    """The kernels have their own tests; here the references run."""
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-
-
 @pytest.fixture(scope="module")
 def loaded():
     return {

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from functools import cache
 
 import torch
+
+# Whether kernels run on a CPU too, by Triton's interpreter. For tests, which must also have set
+# ``TRITON_INTERPRET=1`` before anything imported Triton.
+is_interpreting = False
 
 # The lowest compute capability with e4m3 matrix products (Ada); Hopper is 9.0.
 _FP8_CAPABILITY = (8, 9)
 
 
 def can_run_triton(*tensors: torch.Tensor) -> bool:
-    """Whether Triton kernels may work on these tensors.
-
-    On CUDA wherever Triton is installed; elsewhere only in its interpreter
-    (``TRITON_INTERPRET=1`` before the first import), which is for tests.
-    """
+    """Whether Triton kernels may work on these tensors: on CUDA, wherever Triton is installed."""
     if not _has_triton():
         return False
-    return _is_interpreting() or all(tensor.is_cuda for tensor in tensors)
+    return is_interpreting or all(tensor.is_cuda for tensor in tensors)
 
 
 def capability(device: torch.device) -> tuple[int, int] | None:
@@ -39,7 +38,3 @@ def supports_fp8(device: torch.device) -> bool:
 @cache
 def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
-
-
-def _is_interpreting() -> bool:
-    return os.environ.get("TRITON_INTERPRET") == "1"
