@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ourvidz.models.renoise import RenoiseScheduler
 from ourvidz.models.schedulers import (
     DIFFUSION_SCHEDULERS,
     FLOW_SCHEDULERS,
@@ -78,6 +79,13 @@ def test_a_step_that_is_no_sum_is_left_to_the_library():
             return ((latents + output * timestep) ** 2 + 1,)
 
     assert step_factors(Squaring()) is None
+
+
+def test_on_a_gpu_nothing_waits_and_fresh_noise_stays_with_its_sampler():
+    gpu = torch.device("cuda")
+    assert isinstance(make_solver(flow("unipc", 5), gpu), LinearSolver)
+    renoise = RenoiseScheduler([1.0, 0.5], shape=(2, 3), seeds=(1,))
+    assert isinstance(make_solver(renoise, gpu), LibrarySolver)
 
 
 def test_on_a_cpu_the_library_steps():

@@ -170,8 +170,9 @@ def run(
     if request.model in context.variants:
         with context.recorder.span(Phase.LOAD_TRANSFORMER):
             transformer = context.denoiser_of(request.model, "transformer", transformer)
-    predictor = _predictor(context, request.model, transformer)
-    decoder = _decoder(context, request.model, vae)
+    with context.recorder.span(Phase.PREPARE):  # the first time, weights are rearranged
+        predictor = _predictor(context, request.model, transformer)
+        decoder = _decoder(context, request.model, vae)
     latents, scheduler = _prepare(context, request, transformer, vae)
     latents, context.step_times_s = yield from drive_units(
         context,

@@ -17,6 +17,8 @@ import torch
 class RenoiseScheduler:
     """Has what ``wan.denoise`` asks of a scheduler. One run each."""
 
+    adds_noise = True
+
     def __init__(
         self,
         sigmas: Sequence[float],

@@ -90,7 +90,8 @@ class LinearSolver:
 
 def make_solver(scheduler: Any, device: torch.device) -> Solver:
     """Return how to step on ``device``: without waiting on a GPU, the library's way elsewhere."""
-    if device.type == "cuda":
+    # A sampler that adds noise is no such sum, and waits for nothing as it is.
+    if device.type == "cuda" and not getattr(scheduler, "adds_noise", False):
         factors = step_factors(scheduler)
         if factors is not None:
             return LinearSolver(factors)
