@@ -29,10 +29,10 @@ demo: $(READY) ## Make a video from a prompt on this machine
 	$(BIN)/ourvidz generate "a red circle moving left on a black background" --job-type video_fast --seed 7 --out ourvidz-out/demo.mp4
 	@echo "Play ourvidz-out/demo.mp4, then try your own: $(BIN)/ourvidz generate \"a large blue star moving up\""
 
-test: $(READY) ## Run the quick tests (about 5 minutes on 2 cores)
+test: $(READY) ## Run the quick tests (about 7 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
-test-slow: $(READY) ## Run the heavy tests (about 15 minutes)
+test-slow: $(READY) ## Run the heavy tests (about 20 minutes)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 check: $(READY) ## Format, lint, types, import rules, generated docs
