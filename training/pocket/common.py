@@ -158,10 +158,9 @@ class Budget:
             return self.steps >= self.max_steps
         return self.all_s >= self.total_s
 
-    def step(self) -> float:
-        """Counts an optimiser step; returns `progress` after it."""
+    def step(self) -> None:
+        """Counts an optimiser step."""
         self.steps += 1
-        return self.progress
 
 
 def add_budget_options(parser: argparse.ArgumentParser, *, max_seconds: float) -> None:

@@ -348,7 +348,10 @@ class Trainer:
                 group["lr"] = rate
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            progress = common.average_gradients(self.parameters, self.processes, self.budget.step())
+            self.budget.step()
+            progress = common.average_gradients(
+                self.parameters, self.processes, self.budget.progress
+            )
             nn.utils.clip_grad_norm_(self.parameters, settings.clip_gradient)
             self.optimizer.step()
             self.average.update()

@@ -245,10 +245,13 @@ class Trainer:
                 loss = loss_of(self.model, clean, tokens, shift=settings.time_shift)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self.budget.step()
             # What rank 0 told in the step before: reading this step's would wait for it.
             before_told, told = (
                 told,
-                common.average_gradients_ahead(self.parameters, self.processes, self.budget.step()),
+                common.average_gradients_ahead(
+                    self.parameters, self.processes, self.budget.progress
+                ),
             )
             if told is None:
                 progress = self.budget.progress
