@@ -31,8 +31,8 @@ class Technique:
 
 FUSED_WAN = "wan.fused"
 STREAMED_WAN = "wan.streamed_decode"
-INT8_WAN_ATTENTION = "wan.attention_8bit"
-INT8_WAN_LINEARS = "wan.linears_8bit"
+WAN_ATTENTION_8BIT = "wan.attention_8bit"
+WAN_LINEARS_8BIT = "wan.linears_8bit"
 FUSED_SDXL = "sdxl.fused"
 SDXL_LINEARS_8BIT = "sdxl.linears_8bit"
 FAST_SDXL_VAE = "sdxl.vae"
@@ -53,12 +53,12 @@ TECHNIQUES = (
         text="Wan's decoder with its memory of past frames laid out beforehand, channels last.",
     ),
     Technique(
-        name=INT8_WAN_ATTENTION,
+        name=WAN_ATTENTION_8BIT,
         fidelity=Fidelity.HIGH,
         text="Wan's attention in 8 bits, keys smoothed.",
     ),
     Technique(
-        name=INT8_WAN_LINEARS,
+        name=WAN_LINEARS_8BIT,
         fidelity=Fidelity.HIGH,
         text="Wan's linears in 8 bits, a scale a row, quantised where their input is made.",
     ),

@@ -12,9 +12,9 @@ import torch
 
 from ourvidz.catalog.techniques import (
     FUSED_WAN,
-    INT8_WAN_ATTENTION,
-    INT8_WAN_LINEARS,
     STREAMED_WAN,
+    WAN_ATTENTION_8BIT,
+    WAN_LINEARS_8BIT,
 )
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
@@ -196,8 +196,8 @@ def _predictor(context: JobContext, model_id: str, transformer: Any) -> Any:
     """Return what denoises: our own forward where it is allowed and knows the module."""
     if FUSED_WAN not in context.techniques or not can_run_fast(transformer):
         return transformer
-    is_8bit = INT8_WAN_LINEARS in context.techniques
-    is_8bit_attention = INT8_WAN_ATTENTION in context.techniques
+    is_8bit = WAN_LINEARS_8BIT in context.techniques
+    is_8bit_attention = WAN_ATTENTION_8BIT in context.techniques
 
     def build() -> FastWan:
         attention = ChosenAttention(is_8bit=is_8bit_attention, cache=context.cache_dir)

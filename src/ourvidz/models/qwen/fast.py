@@ -25,7 +25,7 @@ from ourvidz.kernels.gemv import LayerConfigs, Qkv, Weight
 from ourvidz.kernels.runtime import can_run_triton, supports_fp8
 from ourvidz.models.events import TokenEvent
 from ourvidz.models.qwen.config import Sampling
-from ourvidz.models.qwen.generate import Generation, _processors
+from ourvidz.models.qwen.generate import Generation, logits_processors
 
 # A cache holds at least this many positions: 57 MB at 7B in bfloat16.
 _MIN_CAPACITY = 1024
@@ -569,7 +569,7 @@ class _Sampled:
     is_ahead = False
 
     def __init__(self, sampling: Sampling, seed: int, input_ids: torch.Tensor) -> None:
-        self._processors = _processors(sampling)
+        self._processors = logits_processors(sampling)
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._input_ids = input_ids  # with everything drawn so far
 

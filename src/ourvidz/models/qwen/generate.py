@@ -58,7 +58,7 @@ def generate(
         from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config)
-    processors = _processors(sampling) if sampling is not None else []
+    processors = logits_processors(sampling) if sampling is not None else []
     generator = torch.Generator("cpu").manual_seed(seed)
     new: list[int] = []
     unread = input_ids  # what the cache has not seen yet
@@ -98,7 +98,7 @@ def _next_token(
     return torch.multinomial(scores_1V.softmax(dim=-1).cpu(), 1, generator=generator)
 
 
-def _processors(sampling: Sampling) -> list[Any]:
+def logits_processors(sampling: Sampling) -> list[Any]:
     """Return the library's logits processors in the library's order.
 
     transformers 5.23, ``generation/utils.py``, ``_get_logits_processor``. Multiplying by a
