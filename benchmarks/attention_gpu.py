@@ -45,12 +45,12 @@ def _runs(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> dict[str, Run]:
     for products in ("int8_bf16", "int8_fp8"):
         operands = quantize_operands(q, k, v, products=products, key_scale="block")
         runs[f"{products} triton"] = partial(attend_quantized, operands)
-        for config in hopper.CONFIGS if products == "int8_bf16" else ():
+        for config in hopper.CONFIGS_INT8 if products == "int8_bf16" else ():
             runs[f"{products} {config.name}"] = partial(
                 hopper.attend_quantized, operands, config=config
             )
         runs[f"{products} preparing"] = partial(_prepare, q, k, v, products)
-    for config in hopper.CONFIGS:
+    for config in hopper.CONFIGS_EXACT:
         runs[f"exact {config.name}"] = partial(hopper.attend_exact, q, k, v, config=config)
     return runs
 
@@ -80,9 +80,15 @@ def _check(shape: tuple[int, ...], size: float) -> None:
             error = ((run().float() - exact).norm() / exact.norm()).item()
             torch.cuda.synchronize()
             bound = (0.06 if "int8" in name else 0.01) * (1 if size == 1 else 40)
-            print(f"{shape} x{size:g} {name:34} {error:.5f} {'' if error < bound else 'WRONG'}", flush=True)
+            print(
+                f"{shape} x{size:g} {name:34} {error:.5f} {'' if error < bound else 'WRONG'}",
+                flush=True,
+            )
         except Exception as error:  # noqa: BLE001 - reported, and the rest goes on
-            print(f"{shape} x{size:g} {name:34} {type(error).__name__}: {str(error)[:300]}", flush=True)
+            print(
+                f"{shape} x{size:g} {name:34} {type(error).__name__}: {str(error)[:300]}",
+                flush=True,
+            )
 
 
 def _time(tokens: int, repeats: int) -> list[dict[str, float | str]]:

@@ -1,8 +1,8 @@
-"""Checks every kernel against its reference on a GPU and times its variants at Wan's sizes.
+"""Checks the kernels of linears against their references on a GPU and times them at Wan's sizes.
 
-    python -m benchmarks.kernels_gpu [--seconds 170] [--out FILE]
+    python -m benchmarks.kernels_gpu [--seconds 60] [--out FILE]
 
-Takes under three minutes from bare (most of it compiling). A variant that does not compile or
+Attention is in ``benchmarks.attention_gpu``. A variant that does not compile or
 run is printed with its reason and passed over. The last line is one JSON object with all rows.
 """
 
@@ -19,20 +19,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ourvidz.kernels.attention import (
-    CONFIGS,
-    EXACT_BACKENDS,
-    KEY_SCALES,
-    PRODUCTS,
-    AttentionConfig,
-    AttentionOperands,
-    attend_quantized,
-    attention,
-    attention_8bit,
-    attention_8bit_reference,
-    default_config,
-    quantize_operands,
-)
 from ourvidz.kernels.linear import (
     linear_8bit,
     linear_8bit_reference,
@@ -55,7 +41,6 @@ HEAD_DIM = 128
 WIDTH = 1536
 FFN_WIDTH = 8960
 OUTLIERS = (3, 40, 77, 100)
-SCHEDULES = ("plain", "delayed")  # how the names of configs end
 SAMPLE = 256  # queries that the error is taken over at full size
 
 Errors = Callable[[], float]
@@ -131,61 +116,6 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
     """Gaussian bfloat16 on the GPU."""
     generator = torch.Generator("cuda").manual_seed(seed)
     return torch.randn(*shape, generator=generator, device="cuda").bfloat16()
-
-
-def draw_attention(
-    len_q: int, len_k: int, heads: int, head_dim: int, *, has_outliers: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Queries, keys and values; with outliers, ten times louder channels and a mean in the keys."""
-    q = draw(1, len_q, heads, head_dim, seed=1)
-    k = draw(1, len_k, heads, head_dim, seed=2)
-    v = draw(1, len_k, heads, head_dim, seed=3)
-    if has_outliers:
-        channels = [channel % head_dim for channel in OUTLIERS]
-        k[..., channels] *= 10
-        q[..., [channel + 1 for channel in channels[:2]]] *= 10
-        k += 3 * draw(head_dim, seed=4)
-    return q, k, v
-
-
-def exact_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Float32 attention of some queries against all keys."""
-    out = []
-    for head in range(q.shape[2]):
-        scores = q[:, :, head].float() @ k[:, :, head].float().transpose(1, 2)
-        weights = torch.softmax(scores / q.shape[3] ** 0.5, -1)
-        out.append(weights @ v[:, :, head].float())
-    return torch.stack(out, 2)
-
-
-def check_small(report: Report) -> None:
-    """Every product and scale against its reference, with tails in both lengths."""
-    for head_dim in (64, 128):
-        q, k, v = draw_attention(300, 1100, 2, head_dim, has_outliers=True)
-        for products in PRODUCTS:
-            for key_scale in KEY_SCALES:
-                expected = attention_8bit_reference(q, k, v, products=products, key_scale=key_scale)
-                for is_delayed in (False, True):
-                    if is_delayed and products == "int8_bf16":
-                        continue
-                    config = AttentionConfig(
-                        block_n=64, num_stages=3, is_delayed=is_delayed
-                    )  # one of the two schedules
-
-                    def error(
-                        config: AttentionConfig = config,
-                        products: str = products,
-                        key_scale: str = key_scale,
-                        expected: torch.Tensor = expected,
-                        inputs: tuple[torch.Tensor, ...] = (q, k, v),
-                    ) -> float:
-                        found = attention_8bit(
-                            *inputs, products=products, key_scale=key_scale, config=config
-                        )
-                        return relative_error(found, expected)
-
-                    name = f"small D={head_dim} {products} {key_scale} {config.name}"
-                    report.check(f"{name} to reference", error)
 
 
 def measure_rows(report: Report) -> None:
@@ -266,73 +196,10 @@ def measure_linears(report: Report) -> None:
                 )
 
 
-def measure_attention(report: Report) -> None:
-    """Exact backends, the preparation, and every product, scale and config of ours."""
-    tflop = 4 * NUM_HEADS * NUM_TOKENS**2 * HEAD_DIM / 1e12
-    sample = slice(0, NUM_TOKENS, NUM_TOKENS // SAMPLE)
-    plain = draw_attention(NUM_TOKENS, NUM_TOKENS, NUM_HEADS, HEAD_DIM, has_outliers=False)
-    loud = draw_attention(NUM_TOKENS, NUM_TOKENS, NUM_HEADS, HEAD_DIM, has_outliers=True)
-    expected, expected_loud = (exact_rows(q[:, sample], k, v) for q, k, v in (plain, loud))
-
-    for backend in EXACT_BACKENDS:
-
-        def run(backend: str = backend) -> torch.Tensor:
-            return attention(*plain, backend=backend)
-
-        report.add(
-            f"attention {backend}",
-            run,
-            error=lambda run=run: relative_error(run()[:, sample], expected),
-            tflop=tflop,
-        )
-
-    for products, key_scale, configs in (
-        ("int8_fp8", "block", CONFIGS),
-        ("int8_fp8", "token", CONFIGS),
-        ("fp8_fp8", "block", CONFIGS[:1] + CONFIGS[6:7]),
-        ("int8_bf16", "block", (CONFIGS[1], CONFIGS[2])),
-    ):
-        name = f"{products} {key_scale}"
-        report.add(
-            f"{name}: preparing",
-            lambda p=products, s=key_scale: quantize_operands(*plain, products=p, key_scale=s),
-        )
-        operands = quantize_operands(*plain, products=products, key_scale=key_scale)
-        operands_loud = quantize_operands(*loud, products=products, key_scale=key_scale)
-        report.check(
-            f"{name}: with outliers",
-            lambda operands=operands_loud: relative_error(
-                attend_quantized(operands)[:, sample], expected_loud
-            ),
-        )
-        for config in configs:
-
-            def attend(
-                operands: AttentionOperands = operands, config: AttentionConfig = config
-            ) -> torch.Tensor:
-                return attend_quantized(operands, config=config)
-
-            report.add(
-                f"{name} {config.name}",
-                attend,
-                error=lambda run=attend: relative_error(run()[:, sample], expected),
-                tflop=tflop,
-            )
-
-    q, k, v = draw_attention(NUM_TOKENS, NUM_TEXT, NUM_HEADS, HEAD_DIM, has_outliers=False)
-    cross_tflop = 4 * NUM_HEADS * NUM_TOKENS * NUM_TEXT * HEAD_DIM / 1e12
-    for backend in EXACT_BACKENDS:
-        report.add(
-            f"cross-attention {NUM_TEXT} {backend}",
-            lambda backend=backend: attention(q, k, v, backend=backend),
-            tflop=cross_tflop,
-        )
-
-
 def main() -> int:
     """Run everything and print the table; 2 without a GPU."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=170.0, help="stop measuring after")
+    parser.add_argument("--seconds", type=float, default=60.0, help="stop measuring after")
     parser.add_argument("--out", type=Path, help="write the rows as JSON here, too")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
@@ -340,19 +207,15 @@ def main() -> int:
         return 2
     device = torch.device("cuda")
     machine = machine_key(device)
-    print(json.dumps(machine), f"default config {default_config(device).name}", flush=True)
+    print(json.dumps(machine), flush=True)
     report = Report(deadline_s=time.monotonic() + arguments.seconds)
     with torch.inference_mode():
-        for part in (measure_rows, measure_linears, measure_attention, check_small):
+        for part in (measure_rows, measure_linears):
             try:
                 part(report)
             except Exception as problem:  # noqa: BLE001 - the other parts are worth having
                 print(f"{part.__name__} ended: {type(problem).__name__}: {problem}", flush=True)
             torch.cuda.empty_cache()
-    print("\nfastest first")
-    timed = [row for row in report.rows if row.ms is not None and row.name.endswith(SCHEDULES)]
-    for row in sorted(timed, key=lambda row: row.ms or 0.0)[:10]:
-        print(text_of(row))
     content = json.dumps({"machine": machine, "rows": [asdict(row) for row in report.rows]})
     if arguments.out:
         arguments.out.write_text(content, encoding="utf-8")

@@ -104,8 +104,10 @@ def test_8_bit_attention_is_attention():
         *(tensor.transpose(1, 2) for tensor in (query, key, value))
     ).transpose(1, 2)
     for is_probed in (False, True):
-        found = limits._attention_8bit(query, key, value, is_probed=is_probed)()
+        found = limits._our_attention(query, key, value, is_8bit=True, is_probed=is_probed)()
         assert (found.float() - expected).norm() / expected.norm() < 0.05
+    with pytest.raises(ValueError, match="not made for this GPU"):
+        limits._our_attention(query, key, value, is_8bit=False, is_probed=False)
 
 
 def test_each_torch_backend_by_name():

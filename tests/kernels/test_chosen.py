@@ -38,11 +38,11 @@ def test_each_shape_is_asked_for_once(monkeypatch):
     monkeypatch.setattr(runtime, "is_interpreting", False)
     asked = []
 
-    def backend(q_shape, dtype, device, *, len_k, cache):
+    def fastest(ways, q_shape, dtype, device, *, len_k, cache):
         asked.append((q_shape, len_k))
         return "default"
 
-    monkeypatch.setattr(chosen, "attention_backend", backend)
+    monkeypatch.setattr(chosen, "fastest_attention", fastest)
     attend = ChosenAttention()
     q, k = torch.randn(1, 5, 2, 64), torch.randn(1, 7, 2, 64)
     for keys in (k, q, k, q):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ourvidz.kernels import probe
-from ourvidz.kernels.attention import default_config
-from ourvidz.kernels.probe import attention_8bit_config, attention_backend, choose, explain, forget
+from ourvidz.kernels.attention_ways import exact_ways, ways_8bit
+from ourvidz.kernels.probe import choose, explain, fastest_attention, forget
 
 KEY = {"gpu": "any", "dtype": "torch.bfloat16", "shape": "1x2x3"}
 FILE = "kernel-choices.json"
@@ -138,15 +138,24 @@ def test_a_fast_run_with_a_wrong_result_is_passed_over(factor):
 def test_off_cuda_nothing_is_measured():
     cpu = torch.device("cpu")
     timer = Timer({})
+    q = torch.zeros(1, 8, 2, 64, dtype=torch.bfloat16)
     shape = (1, 8, 2, 64)
-    assert attention_backend(shape, torch.bfloat16, cpu, timer=timer) == "default"
-    assert attention_8bit_config(shape, cpu, timer=timer) == default_config(cpu)
+    assert fastest_attention(exact_ways(q), shape, q.dtype, cpu, timer=timer) == "default"
+    (name,) = ways_8bit(q)
+    assert fastest_attention(ways_8bit(q), shape, q.dtype, cpu, timer=timer) == name
     assert timer.asked == []
 
 
+def test_a_head_size_that_8_bits_are_not_made_for_has_no_such_way():
+    assert ways_8bit(torch.zeros(1, 8, 2, 48)) == {}
+
+
 @pytest.mark.gpu
-def test_on_a_gpu_an_exact_backend_and_a_config_are_chosen():
+@pytest.mark.parametrize("find", [exact_ways, ways_8bit], ids=["exact", "8bit"])
+def test_on_a_gpu_a_way_is_chosen_and_all_that_ran_are_right(find):
     device = torch.device("cuda")
     shape = (1, 1024, 2, 128)
-    assert attention_backend(shape, torch.bfloat16, device) in ("default", "flash", "cudnn")
-    assert attention_8bit_config(shape, device) in probe.CONFIGS
+    ways = find(torch.zeros(shape, dtype=torch.bfloat16, device=device))
+    assert fastest_attention(ways, shape, torch.bfloat16, device) in ways
+    (entry,) = [found for key, found in probe._choices.items() if '"1x1024x1024x2x128"' in key]
+    assert not [why for why in entry["failures"].values() if "relative error" in why]

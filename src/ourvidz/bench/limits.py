@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -359,25 +360,40 @@ def _attention(
     for run_by, backend in _TORCH_BACKENDS.items():
         yield timed(_with_backend(backend, sdpa, by_head), run_by, meter.precision, "torch")
     is_probed = meter.sizes.is_probed and shape == meter.sizes.attentions[0]
-    call = _attention_8bit(query, key, value, is_probed=is_probed)
-    yield timed(call, "8bit", Precision.EIGHT_BIT, "ourvidz")
+    for run_by, is_8bit in (("ours", False), ("8bit", True)):
+        precision = Precision.EIGHT_BIT if is_8bit else meter.precision
+        call = partial(_our_attention, query, key, value, is_8bit=is_8bit, is_probed=is_probed)
+        yield timed(_made_once(call), run_by, precision, "ourvidz")
 
 
-def _attention_8bit(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, is_probed: bool
+def _our_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, is_8bit: bool, is_probed: bool
 ) -> Callable[[], object]:
-    """Return our 8-bit attention; torch has none. Probing takes a minute or two."""
-    from ourvidz.kernels.attention import AttentionConfig, attention_8bit
-    from ourvidz.kernels.probe import attention_8bit_config
+    """Return our own attention, the fastest way where it is to be probed; that takes a minute."""
+    from ourvidz.kernels.attention import EXACT_BACKENDS
+    from ourvidz.kernels.attention_ways import exact_ways, ways_8bit
+    from ourvidz.kernels.probe import fastest_attention
 
+    ways = ways_8bit(query) if is_8bit else exact_ways(query)
+    ways = {name: way for name, way in ways.items() if name not in EXACT_BACKENDS}
     batch, length, heads, head_dim = query.shape
-    configs: list[AttentionConfig] = []
+    if not ways:
+        raise ValueError(f"ours is not made for this GPU, or not for a head size of {head_dim}")
+    name = next(iter(ways))
+    if is_probed:
+        shape = (batch, length, heads, head_dim)
+        name = fastest_attention(ways, shape, query.dtype, query.device)
+    return lambda: ways[name](query, key, value)
 
-    def call() -> torch.Tensor:
-        if is_probed and not configs:
-            found = attention_8bit_config((batch, length, heads, head_dim), query.device)
-            configs.append(found)
-        return attention_8bit(query, key, value, config=configs[0] if configs else None)
+
+def _made_once(make: Callable[[], Callable[[], object]]) -> Callable[[], object]:
+    """Return what ``make`` makes, made at the first call: a failure is the call's."""
+    made: list[Callable[[], object]] = []
+
+    def call() -> object:
+        if not made:
+            made.append(make())
+        return made[0]()
 
     return call
 

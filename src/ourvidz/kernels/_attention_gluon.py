@@ -12,9 +12,14 @@ allow (Cauchy-Schwarz) if that is larger. Then no exponential overflows, and non
 vanishes while the two are within 210 octaves. Groups with a row where they are not take the other
 loop, with the running maximum.
 
-Shapes: L tokens, D channels of a head, N keys of a block, G groups of 64 queries of a program.
+Shapes: L tokens, D channels of a head, N keys of a softmax, of which a fetched block has
+one or two, G groups of 64 queries of a program.
 """
 
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportCallIssue=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false
+# Its types are those of the language that it is compiled as, which tensors stand for here.
 from __future__ import annotations
 
 from typing import Any
@@ -175,45 +180,129 @@ def _of_rows(x: tl.tensor, LAYOUT: gl.constexpr) -> Any:
 
 
 @gluon.jit
-def _keys_scale(
-    k_scale_ptr: tl.tensor, block: tl.tensor, N: gl.constexpr, QK_INT8: gl.constexpr
+def _product(
+    acc: tl.tensor,
+    rounded: tl.tensor,
+    v_tile: tl.tensor,
+    N: gl.constexpr,
+    LAYOUT: gl.constexpr,
 ) -> Any:
-    if QK_INT8:
-        return gl.load(k_scale_ptr + block * N // 128)
-    else:
-        return 1.0
+    """Begin adding a block's probabilities times its values to the sums."""
+    return warpgroup_mma(_as_operand(rounded, N, LAYOUT), v_tile, acc, is_async=True)
 
 
 @gluon.jit
-def _next_scores(
+def _step(
+    q: tl.tensor,
+    k_tile: tl.tensor,
+    v_tile: tl.tensor,
+    no_scores: tl.tensor,
+    acc: tl.tensor,
+    rounded: tl.tensor,
+    total: tl.tensor,
+    highest: tl.tensor,
+    scale: tl.tensor,
+    start: tl.tensor,
+    len_k: tl.tensor,
+    N: gl.constexpr,
+    MASKED: gl.constexpr,
+    IS_FOLLOWING: gl.constexpr,
+    P_LAYOUT: gl.constexpr,
+    S_LAYOUT: gl.constexpr,
+    ROWS_O: gl.constexpr,
+) -> Any:
+    """The softmax of N keys, over the product of the N keys before (``v_tile``).
+
+    ``highest`` is what scores are shifted by; IS_FOLLOWING: it follows the running maximum.
+    Returns acc, rounded, total and highest; the product is complete.
+    """
+    scores = warpgroup_mma(q, k_tile.permute((1, 0)), no_scores, use_acc=False, is_async=True)
+    product = _product(acc, rounded, v_tile, N, P_LAYOUT)
+    t = warpgroup_mma_wait(1, deps=(scores,)).to(gl.float32)
+    if MASKED:
+        columns = start + gl.arange(0, N, layout=gl.SliceLayout(0, S_LAYOUT))
+        t = gl.where(gl.expand_dims(columns < len_k, 0), t, _LOWEST)
+    decay = scale
+    if IS_FOLLOWING:
+        higher = gl.maximum(highest, gl.max(t, 1) * scale)
+        decay = gl.exp2(highest - higher)
+        highest = higher
+        total = total * _of_rows(decay, gl.SliceLayout(1, total.type.layout))
+    p = gl.exp2(t * gl.expand_dims(scale, 1) - gl.expand_dims(highest, 1))
+    total = _pin(total + _sums_of_threads(p, N))
+    acc, rounded = warpgroup_mma_wait(0, deps=(product, rounded))
+    if IS_FOLLOWING:
+        acc = acc * _of_rows(decay, ROWS_O)
+    return acc, _round(p, N), total, highest
+
+
+@gluon.jit
+def _rest(
     q: tl.tensor,
     k_tiles: tl.tensor,
     v_tiles: tl.tensor,
     k_ready: tl.tensor,
     v_ready: tl.tensor,
+    empty: tl.tensor,
     no_scores: tl.tensor,
     acc: tl.tensor,
     rounded: tl.tensor,
-    step: tl.tensor,
+    total: tl.tensor,
+    highest: tl.tensor,
+    q_scale: tl.tensor,
+    k_scale_ptr: tl.tensor,
+    len_k: tl.tensor,
+    num_blocks: tl.tensor,
     N: gl.constexpr,
+    PARTS: gl.constexpr,
+    QK_INT8: gl.constexpr,
     STAGES: gl.constexpr,
+    IS_FOLLOWING: gl.constexpr,
     P_LAYOUT: gl.constexpr,
+    S_LAYOUT: gl.constexpr,
+    ROWS_O: gl.constexpr,
 ) -> Any:
-    """Begin this step's scores and the product of the last step; return when the scores are there.
+    """All steps after the first; returns acc, rounded and total, one product short."""
+    last = num_blocks - 1
+    mbarrier.wait(v_ready.index(0), 0)
+    for part in gl.static_range(1, PARTS):
+        acc, rounded, total, highest = _step(
+            q, k_tiles.index(0).slice(part * N, N), v_tiles.index(0).slice((part - 1) * N, N),
+            no_scores, acc, rounded, total, highest,
+            q_scale * _keys_scale(k_scale_ptr, last, PARTS * N, QK_INT8),
+            (last * PARTS + part) * N, len_k, N, True, IS_FOLLOWING, P_LAYOUT, S_LAYOUT, ROWS_O,
+        )  # fmt: skip
+    for step in range(1, num_blocks):
+        stage = step % STAGES
+        before = (step - 1) % STAGES
+        phase = (step // STAGES) & 1
+        scale = q_scale * _keys_scale(k_scale_ptr, last - step, PARTS * N, QK_INT8)
+        mbarrier.wait(k_ready.index(stage), phase)
+        acc, rounded, total, highest = _step(
+            q, k_tiles.index(stage).slice(0, N), v_tiles.index(before).slice((PARTS - 1) * N, N),
+            no_scores, acc, rounded, total, highest, scale,
+            0, len_k, N, False, IS_FOLLOWING, P_LAYOUT, S_LAYOUT, ROWS_O,
+        )  # fmt: skip
+        mbarrier.arrive(empty.index(before), count=1)
+        mbarrier.wait(v_ready.index(stage), phase)
+        for part in gl.static_range(1, PARTS):
+            acc, rounded, total, highest = _step(
+                q, k_tiles.index(stage).slice(part * N, N),
+                v_tiles.index(stage).slice((part - 1) * N, N),
+                no_scores, acc, rounded, total, highest, scale,
+                0, len_k, N, False, IS_FOLLOWING, P_LAYOUT, S_LAYOUT, ROWS_O,
+            )  # fmt: skip
+    return acc, rounded, total
 
-    Returns scores, and the sums and their operand as they are until the product is waited for.
-    """
-    stage = step % STAGES
-    before = (step - 1) % STAGES
-    mbarrier.wait(k_ready.index(stage), (step // STAGES) & 1)
-    scores = warpgroup_mma(
-        q, k_tiles.index(stage).permute((1, 0)), no_scores, use_acc=False, is_async=True
-    )
-    mbarrier.wait(v_ready.index(before), ((step - 1) // STAGES) & 1)
-    operand = _as_operand(rounded, N, P_LAYOUT)
-    product = warpgroup_mma(operand, v_tiles.index(before), acc, is_async=True)
-    s = warpgroup_mma_wait(1, deps=(scores,))
-    return s, product
+
+@gluon.jit
+def _keys_scale(
+    k_scale_ptr: tl.tensor, block: tl.tensor, KEYS: gl.constexpr, QK_INT8: gl.constexpr
+) -> Any:
+    if QK_INT8:
+        return gl.load(k_scale_ptr + block * KEYS // 128)
+    else:
+        return 1.0
 
 
 @gluon.jit
@@ -238,6 +327,7 @@ def _attend(
     GROUP: gl.constexpr,
     D: gl.constexpr,
     N: gl.constexpr,
+    PARTS: gl.constexpr,
     QK_INT8: gl.constexpr,
     STAGES: gl.constexpr,
 ) -> None:
@@ -261,67 +351,42 @@ def _attend(
         q_scale = gl.full((GROUP_ROWS,), 1.0, gl.float32, rows_s) * factor
     acc = gl.zeros((GROUP_ROWS, D), gl.float32, o_layout)
     no_scores = gl.zeros((GROUP_ROWS, N), s_type, s_layout)
-    q = q_tiles.index(GROUP)
     last = num_blocks - 1
 
     mbarrier.wait(q_ready.index(GROUP), 0)
-    values = q.load(q_layout).to(gl.float32)
+    values = q_tiles.index(GROUP).load(q_layout).to(gl.float32)
     lengths = gl.convert_layout(gl.sqrt(gl.sum(values * values, 1)), rows_s)
     most = lengths * q_scale * gl.sqrt(gl.load(longest_ptr))
+    q = q_tiles.index(GROUP)
 
     mbarrier.wait(k_ready.index(0), 0)
-    scores = warpgroup_mma(
-        q, k_tiles.index(0).permute((1, 0)), no_scores, use_acc=False, is_async=True
-    )
+    first = k_tiles.index(0).slice(0, N)
+    scores = warpgroup_mma(q, first.permute((1, 0)), no_scores, use_acc=False, is_async=True)
     t = warpgroup_mma_wait(0, deps=(scores,)).to(gl.float32)
-    columns = last * N + gl.arange(0, N, layout=gl.SliceLayout(0, s_layout))
+    columns = last * PARTS * N + gl.arange(0, N, layout=gl.SliceLayout(0, s_layout))
     t = gl.where(gl.expand_dims(columns < len_k, 0), t, _LOWEST)
-    scale = q_scale * _keys_scale(k_scale_ptr, last, N, QK_INT8)
+    scale = q_scale * _keys_scale(k_scale_ptr, last, PARTS * N, QK_INT8)
     highest = gl.max(t, 1) * scale
-    shift = gl.maximum(highest, most - _HEADROOM)
-    p = gl.exp2(t * gl.expand_dims(scale, 1) - gl.expand_dims(shift, 1))
+    is_far = gl.max(most - highest, 0) >= _HEADROOM + _DEPTH
+    if not is_far:
+        highest = gl.maximum(highest, most - _HEADROOM)
+    p = gl.exp2(t * gl.expand_dims(scale, 1) - gl.expand_dims(highest, 1))
     total = _sums_of_threads(p, N)
     rounded = _round(p, N)
-
-    if gl.max(most - highest, 0) < _HEADROOM + _DEPTH:
-        for step in range(1, num_blocks):
-            scale = q_scale * _keys_scale(k_scale_ptr, last - step, N, QK_INT8)
-            s, product = _next_scores(
-                q, k_tiles, v_tiles, k_ready, v_ready, no_scores, acc, rounded, step, N,
-                STAGES, p_layout,
-            )  # fmt: skip
-            p = gl.exp2(s.to(gl.float32) * gl.expand_dims(scale, 1) - gl.expand_dims(shift, 1))
-            total = _pin(total + _sums_of_threads(p, N))
-            acc, rounded = warpgroup_mma_wait(0, deps=(product, rounded))
-            mbarrier.arrive(empty.index((step - 1) % STAGES), count=1)
-            rounded = _round(p, N)
+    if is_far:
+        acc, rounded, total = _rest(
+            q, k_tiles, v_tiles, k_ready, v_ready, empty, no_scores, acc, rounded, total, highest,
+            q_scale, k_scale_ptr, len_k, num_blocks, N, PARTS, QK_INT8, STAGES, True,
+            p_layout, s_layout, rows_o,
+        )  # fmt: skip
     else:
-        sums_layout: gl.constexpr = gl.SliceLayout(1, total.type.layout)
-        # The first block was shifted by more than its maximum; its few largest may have vanished.
-        p = gl.exp2(t * gl.expand_dims(scale, 1) - gl.expand_dims(highest, 1))
-        total = _sums_of_threads(p, N)
-        rounded = _round(p, N)
-        for step in range(1, num_blocks):
-            scale = q_scale * _keys_scale(k_scale_ptr, last - step, N, QK_INT8)
-            s, product = _next_scores(
-                q, k_tiles, v_tiles, k_ready, v_ready, no_scores, acc, rounded, step, N,
-                STAGES, p_layout,
-            )  # fmt: skip
-            t = s.to(gl.float32)
-            higher = gl.maximum(highest, gl.max(t, 1) * scale)
-            p = gl.exp2(t * gl.expand_dims(scale, 1) - gl.expand_dims(higher, 1))
-            decay = gl.exp2(highest - higher)
-            highest = higher
-            sums = _sums_of_threads(p, N)
-            total = _pin(total * _of_rows(decay, sums_layout) + sums)
-            acc, rounded = warpgroup_mma_wait(0, deps=(product, rounded))
-            mbarrier.arrive(empty.index((step - 1) % STAGES), count=1)
-            acc = acc * _of_rows(decay, rows_o)
-            rounded = _round(p, N)
-
-    mbarrier.wait(v_ready.index(last % STAGES), (last // STAGES) & 1)
-    operand = _as_operand(rounded, N, p_layout)
-    product = warpgroup_mma(operand, v_tiles.index(last % STAGES), acc, is_async=True)
+        acc, rounded, total = _rest(
+            q, k_tiles, v_tiles, k_ready, v_ready, empty, no_scores, acc, rounded, total, highest,
+            q_scale, k_scale_ptr, len_k, num_blocks, N, PARTS, QK_INT8, STAGES, False,
+            p_layout, s_layout, rows_o,
+        )  # fmt: skip
+    v_tile = v_tiles.index(last % STAGES).slice((PARTS - 1) * N, N)
+    product = _product(acc, rounded, v_tile, N, p_layout)
     acc, rounded = warpgroup_mma_wait(0, deps=(product, rounded))
 
     out = acc / _of_rows(gl.sum(total, 1), rows_o)
@@ -349,6 +414,7 @@ def attention_kernel(
     GROUPS: gl.constexpr,
     D: gl.constexpr,
     N: gl.constexpr,
+    PARTS: gl.constexpr,
     QK_INT8: gl.constexpr,
     STAGES: gl.constexpr,
 ) -> None:
@@ -359,8 +425,8 @@ def attention_kernel(
     where scores are integers. ``longest`` (B * H,) is the keys' largest squared length.
     """
     q_tiles = gl.allocate_shared_memory(q_desc.dtype, [GROUPS, GROUP_ROWS, D], q_desc.layout)
-    k_tiles = gl.allocate_shared_memory(k_desc.dtype, [STAGES, N, D], k_desc.layout)
-    v_tiles = gl.allocate_shared_memory(v_desc.dtype, [STAGES, N, D], v_desc.layout)
+    k_tiles = gl.allocate_shared_memory(k_desc.dtype, [STAGES, N * PARTS, D], k_desc.layout)
+    v_tiles = gl.allocate_shared_memory(v_desc.dtype, [STAGES, N * PARTS, D], v_desc.layout)
     q_ready = gl.allocate_shared_memory(gl.int64, [GROUPS, 1], mbarrier.MBarrierLayout())
     k_ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     v_ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
@@ -377,7 +443,7 @@ def attention_kernel(
     batch = head // num_heads
     inner = head % num_heads
     row = gl.program_id(0) * (GROUPS * GROUP_ROWS)
-    num_blocks = (len_k + N - 1) // N
+    num_blocks = (len_k + N * PARTS - 1) // (N * PARTS)
     q_row, q_column = batch * len_q + row, inner * D
     k_row, k_column = batch * len_k, inner * D
     v_row, v_column = k_row, k_column
@@ -396,17 +462,17 @@ def attention_kernel(
                 (_attend, (
                     q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready, empty, q_scale_at,
                     k_scale_at, longest_at, out_at, row, len_q, len_k, out_stride, factor,
-                    num_blocks, 0, D, N, QK_INT8, STAGES,
+                    num_blocks, 0, D, N, PARTS, QK_INT8, STAGES,
                 )),
                 (_attend, (
                     q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready, empty, q_scale_at,
                     k_scale_at, longest_at, out_at, row, len_q, len_k, out_stride, factor,
-                    num_blocks, 1, D, N, QK_INT8, STAGES,
+                    num_blocks, 1, D, N, PARTS, QK_INT8, STAGES,
                 )),
                 (_fetch, (
                     q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready,
                     empty, q_row, q_column, k_row, k_column, v_row, v_column, num_blocks,
-                    GROUPS, N, STAGES,
+                    GROUPS, N * PARTS, STAGES,
                 )),
             ],
             [4, 1],
@@ -418,22 +484,22 @@ def attention_kernel(
                 (_attend, (
                     q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready, empty, q_scale_at,
                     k_scale_at, longest_at, out_at, row, len_q, len_k, out_stride, factor,
-                    num_blocks, 0, D, N, QK_INT8, STAGES,
+                    num_blocks, 0, D, N, PARTS, QK_INT8, STAGES,
                 )),
                 (_attend, (
                     q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready, empty, q_scale_at,
                     k_scale_at, longest_at, out_at, row, len_q, len_k, out_stride, factor,
-                    num_blocks, 1, D, N, QK_INT8, STAGES,
+                    num_blocks, 1, D, N, PARTS, QK_INT8, STAGES,
                 )),
                 (_attend, (
                     q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready, empty, q_scale_at,
                     k_scale_at, longest_at, out_at, row, len_q, len_k, out_stride, factor,
-                    num_blocks, 2, D, N, QK_INT8, STAGES,
+                    num_blocks, 2, D, N, PARTS, QK_INT8, STAGES,
                 )),
                 (_fetch, (
                     q_desc, k_desc, v_desc, q_tiles, k_tiles, v_tiles, q_ready, k_ready, v_ready,
                     empty, q_row, q_column, k_row, k_column, v_row, v_column, num_blocks,
-                    GROUPS, N, STAGES,
+                    GROUPS, N * PARTS, STAGES,
                 )),
             ],
             [4, 4, 1],

@@ -58,7 +58,7 @@ def quantize_tokens_kernel(
     PER_BLOCK: tl.constexpr,
     ON_GPU: tl.constexpr,
 ) -> None:
-    """Scale channels, rotate, subtract the (rotated) mean and quantise BLOCK tokens of one head.
+    """Scale channels, rotate, subtract the rotated mean and quantise BLOCK tokens of one head.
 
     x (B, L, H, D) -> data (B, H, padded, D), scale (B, H, padded) or (B, H, padded / BLOCK).
     """
@@ -74,7 +74,8 @@ def quantize_tokens_kernel(
     x = (x * tl.load(channel_factor_ptr + head * D + channels)[None, :]).to(x.dtype)
     x = tl.dot(_operand(x, ON_GPU), _operand(rotation, ON_GPU))
     if SUBTRACT_MEAN:
-        x = x - tl.load(mean_ptr + head * D + channels)[None, :]
+        mean = tl.load(mean_ptr + head * D + channels)
+        x = x - tl.sum(mean[:, None] * rotation.to(tl.float32), 0)[None, :]
     x = tl.where(is_token, x, 0.0)
     largest = tl.max(tl.abs(x), 1)
     if PER_BLOCK:
@@ -200,52 +201,6 @@ def quantize_values_kernel(
 
 
 @triton.jit
-def _pack_fp8(p: tl.tensor, M: tl.constexpr, N: tl.constexpr, ON_GPU: tl.constexpr) -> Any:
-    """p (M, N) float32 -> e4m3 in ``value_order``, four to an int32 (M, N / 16, 4).
-
-    Carried through a loop one by one, bytes would take a register each.
-    """
-    p = tl.permute(tl.reshape(p, (M, N // 16, 2, 4, 2)), (0, 1, 3, 2, 4))
-    even, odd = tl.split(p)
-    p0, p2 = tl.split(even)
-    p1, p3 = tl.split(odd)
-    if ON_GPU:
-        return tl.inline_asm_elementwise(
-            """
-            {
-            .reg .b16 low, high;
-            cvt.rn.satfinite.e4m3x2.f32 low, $2, $1;
-            cvt.rn.satfinite.e4m3x2.f32 high, $4, $3;
-            mov.b32 $0, {low, high};
-            }
-            """,
-            "=r,r,r,r,r",
-            [p0, p1, p2, p3],
-            dtype=tl.int32,
-            is_pure=True,
-            pack=1,
-        )
-    else:
-        return _byte(p0) | (_byte(p1) << 8) | (_byte(p2) << 16) | (_byte(p3) << 24)
-
-
-@triton.jit
-def _byte(p: tl.tensor) -> Any:
-    return p.to(tl.float8e4nv).to(tl.uint8, bitcast=True).to(tl.int32)
-
-
-@triton.jit
-def _unpack_fp8(packed: tl.tensor, M: tl.constexpr, N: tl.constexpr) -> Any:
-    """The inverse of ``_pack_fp8`` as (M, N) e4m3; compiles to no instruction."""
-    b0 = packed.to(tl.int8)
-    b1 = (packed >> 8).to(tl.int8)
-    b2 = (packed >> 16).to(tl.int8)
-    b3 = (packed >> 24).to(tl.int8)
-    joined = tl.join(tl.join(b0, b2), tl.join(b1, b3))
-    return tl.reshape(joined, (M, N)).to(tl.float8e4nv, bitcast=True)
-
-
-@triton.jit
 def _add_product(
     acc: tl.tensor,
     p: tl.tensor,
@@ -345,7 +300,6 @@ def attention_kernel(
     N: tl.constexpr,
     KEY_BLOCK: tl.constexpr,
     PV_FP8: tl.constexpr,
-    DELAYED: tl.constexpr,
     ON_GPU: tl.constexpr,
     STAGES: tl.constexpr,
     LAST: tl.constexpr,
@@ -357,9 +311,7 @@ def attention_kernel(
     accumulate (DeepSeek-V3, arXiv 2412.19437, section 3.3.2), which over 1,000 steps would be
     percents; as a fused multiply-add with the decay the second level costs nothing.
 
-    DELAYED runs the second product of a block under the softmax of the next one, in the way of
-    FlashAttention-3 (arXiv 2407.08608, section 3.2). It needs two blocks of keys. LAST is where
-    the last block starts, for the interpreter, whose loops need a plain number.
+    LAST is where the last block starts, for the interpreter, whose loops need a plain number.
     """
     head = tl.program_id(1)
     wide = head.to(tl.int64)
@@ -382,51 +334,19 @@ def attention_kernel(
     acc = tl.zeros((M, D), tl.float32)
     last = (len_k - 1) // N * N
 
-    if DELAYED:
-        k_at = k_ptr + k_offsets
-        s = tl.dot(q, tl.load(k_at).T)
-        k_at += N * D
+    for start in tl.range(0, last if LAST is None else LAST, N, num_stages=STAGES):
+        s = tl.dot(q, tl.load(k_ptr + start * D + k_offsets).T)
         p, highest, total, decay = _softmax(
-            s, highest, total, q_scale, k_scale_ptr, 0, len_k, N, KEY_BLOCK, False, PV_FP8
+            s, highest, total, q_scale, k_scale_ptr, start, len_k, N, KEY_BLOCK, False, PV_FP8
         )
-        packed = _pack_fp8(p, M, N, ON_GPU)
-        product = tl.zeros((M, D), tl.float32)
-        before = decay
-        v_at = v_ptr + v_offsets
-        for start in tl.range(N, last if LAST is None else LAST, N, num_stages=STAGES):
-            s = tl.dot(q, tl.load(k_at).T)
-            v = tl.load(v_at).T
-            k_at += N * D
-            v_at += N
-            acc = acc * before[:, None] + product
-            product = tl.dot(_unpack_fp8(packed, M, N), v)
-            before = decay
-            p, highest, total, decay = _softmax(
-                s, highest, total, q_scale, k_scale_ptr, start, len_k, N, KEY_BLOCK, False, PV_FP8
-            )
-            packed = _pack_fp8(p, M, N, ON_GPU)
-        acc = acc * before[:, None] + product
-        acc = acc * decay[:, None] + tl.dot(_unpack_fp8(packed, M, N), tl.load(v_at).T)
-        v_at += N
-        s = tl.dot(q, tl.load(k_at).T)
-    else:
-        for start in tl.range(0, last if LAST is None else LAST, N, num_stages=STAGES):
-            s = tl.dot(q, tl.load(k_ptr + start * D + k_offsets).T)
-            p, highest, total, decay = _softmax(
-                s, highest, total, q_scale, k_scale_ptr, start, len_k, N, KEY_BLOCK, False, PV_FP8
-            )
-            v = _load_values(v_ptr, v_offsets, start, len_k, v_token_stride, N, False, PV_FP8)
-            acc = _add_product(acc * decay[:, None], p, v, M, N, PV_FP8, ON_GPU)
+        v = _load_values(v_ptr, v_offsets, start, len_k, v_token_stride, N, False, PV_FP8)
+        acc = _add_product(acc * decay[:, None], p, v, M, N, PV_FP8, ON_GPU)
 
-    if not DELAYED:
-        s = tl.dot(q, tl.load(k_ptr + last * D + k_offsets).T)
+    s = tl.dot(q, tl.load(k_ptr + last * D + k_offsets).T)
     p, highest, total, decay = _softmax(
         s, highest, total, q_scale, k_scale_ptr, last, len_k, N, KEY_BLOCK, True, PV_FP8
     )
-    if DELAYED:
-        v = tl.load(v_at).T
-    else:
-        v = _load_values(v_ptr, v_offsets, last, len_k, v_token_stride, N, True, PV_FP8)
+    v = _load_values(v_ptr, v_offsets, last, len_k, v_token_stride, N, True, PV_FP8)
     acc = _add_product(acc * decay[:, None], p, v, M, N, PV_FP8, ON_GPU)
 
     out = acc / total[:, None]

@@ -67,53 +67,26 @@ class AttentionConfig:
     block_n: int = 128  # keys of a step
     num_warps: int = 8
     num_stages: int = 3
-    # Run the second product of a step under the next step's softmax (e4m3 values only).
-    is_delayed: bool = False
 
     @property
     def name(self) -> str:
         """A short name, unique among configs."""
-        order = "delayed" if self.is_delayed else "plain"
-        return f"{self.block_m}x{self.block_n}-w{self.num_warps}-s{self.num_stages}-{order}"
-
-
-def _config(
-    block_m: int, block_n: int, num_warps: int, num_stages: int, *, is_delayed: bool
-) -> AttentionConfig:
-    return AttentionConfig(
-        block_m=block_m,
-        block_n=block_n,
-        num_warps=num_warps,
-        num_stages=num_stages,
-        is_delayed=is_delayed,
-    )
+        return f"{self.block_m}x{self.block_n}-w{self.num_warps}-s{self.num_stages}"
 
 
 # What is worth measuring: two warp groups of one program, or programs of one group beside each
 # other, which load keys and values twice as often. Compiled for sm_90 by Triton 3.6, none spills
-# more than a few registers in its inner loop; the delayed order needs nearly all there are.
-CONFIGS = (
-    *(
-        _config(*sizes, is_delayed=False)
-        for sizes in (
-            (128, 128, 8, 3),
-            (128, 128, 8, 2),
-            (128, 64, 8, 3),
-            (128, 64, 8, 4),
-            (64, 128, 4, 2),
-            (64, 64, 4, 3),
-        )
-    ),
-    *(
-        _config(*sizes, is_delayed=True)
-        for sizes in (
-            (128, 128, 8, 3),
-            (128, 128, 8, 4),
-            (128, 64, 8, 3),
-            (128, 64, 8, 4),
-            (64, 64, 4, 3),
-        )
-    ),
+# more than a few registers in its inner loop.
+CONFIGS = tuple(
+    AttentionConfig(block_m=block_m, block_n=block_n, num_warps=num_warps, num_stages=num_stages)
+    for block_m, block_n, num_warps, num_stages in (
+        (128, 128, 8, 3),
+        (128, 128, 8, 2),
+        (128, 64, 8, 3),
+        (128, 64, 8, 4),
+        (64, 128, 4, 2),
+        (64, 64, 4, 3),
+    )
 )
 
 
@@ -226,7 +199,7 @@ def quantize_operands(
     len_q, len_k, head_dim = q.shape[1], k.shape[1], q.shape[3]
     score_dtype = torch.float8_e4m3fn if products == "fp8_fp8" else torch.int8
     rotation = _rotation(head_dim, q.device)
-    q_factor, k_factor, mean = _balance(q, k, rotation)
+    q_factor, k_factor, mean = _balance(q, k)
     # Both sides carry the rotation's length sqrt(D), so that scores are D times too large.
     factor = math.log2(math.e) / math.sqrt(head_dim) / head_dim
     q_data, q_scale = _quantize_tokens(q, q_factor, rotation, None, score_dtype, factor, False)
@@ -285,7 +258,6 @@ def attend_quantized(
         N=config.block_n,
         KEY_BLOCK=operands.key_block,
         PV_FP8=is_fp8,
-        DELAYED=config.is_delayed and is_fp8 and num_blocks >= 2,
         ON_GPU=q.is_cuda,
         STAGES=config.num_stages,
         LAST=None if q.is_cuda else (num_blocks - 1) * config.block_n,
@@ -311,10 +283,10 @@ def attention_8bit_reference(
     _check(q, products, key_scale)
     head_dim = q.shape[3]
     rotation = _rotation(head_dim, q.device)
-    q_factor, k_factor, mean = _balance(q, k, rotation)
+    q_factor, k_factor, mean = _balance(q, k)
     q8 = ((q.float() * q_factor.unsqueeze(1)) @ rotation.float()).transpose(1, 2)
     k8 = ((k.float() * k_factor.unsqueeze(1)) @ rotation.float()).transpose(1, 2)
-    k8 = k8 - mean.unsqueeze(2)
+    k8 = k8 - (mean @ rotation.float()).unsqueeze(2)
     is_int8 = products != "fp8_fp8"
     q8, q_scale = _round_rows(q8, is_int8, 1)
     k8, k_scale = _round_rows(k8, is_int8, KEY_BLOCK if key_scale == "block" else 1)
@@ -378,12 +350,10 @@ def _rotation(head_dim: int, device: torch.device) -> torch.Tensor:
         return signs.to(torch.bfloat16).to(device)
 
 
-def _balance(
-    q: torch.Tensor, k: torch.Tensor, rotation: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _balance(q: torch.Tensor, k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return what queries and keys are multiplied by per channel, and the keys' mean after that.
 
-    All are (B, H, D) float32, the mean rotated. Any vectors would leave attention as it is, so a
+    All are (B, H, D) float32. Any vectors would leave attention as it is, so a
     sample of tokens decides; powers of two, so that multiplying bfloat16 rounds nothing.
     """
     q_sample, k_sample = (x[:, :: max(1, x.shape[1] // _SAMPLE)].float() for x in (q, k))
@@ -391,7 +361,7 @@ def _balance(
     ratio = variance.clamp_min(_SMALLEST) / q_sample.square().mean(1).clamp_min(_SMALLEST)
     exponent = (ratio.log2() / 4).round().clamp(-_MOST_BALANCE, _MOST_BALANCE)
     k_factor = torch.exp2(-exponent)
-    return torch.exp2(exponent), k_factor, (mean * k_factor) @ rotation.float()
+    return torch.exp2(exponent), k_factor, mean * k_factor
 
 
 def _round_rows(x: torch.Tensor, is_int8: bool, group: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,20 +33,23 @@ class HopperConfig:
     """How the kernel is laid out; changes its speed, and its result by rounding only."""
 
     groups: int = 3  # of 64 queries each, that share what is fetched: 2 or 3
-    block_n: int = 64  # keys of a step: 64 or 128
-    num_stages: int = 4  # blocks of keys and of values in flight
+    block_n: int = 64  # keys of a softmax: 64 or 128
+    parts: int = 1  # how many of them are fetched and given free together: 1 or 2
+    num_stages: int = 4  # fetches in flight
 
     @property
     def name(self) -> str:
         """A short name, unique among configs."""
-        return f"hopper-{self.groups}x{self.block_n}-s{self.num_stages}"
+        return f"hopper-{self.groups}x{self.block_n}x{self.parts}-s{self.num_stages}"
 
 
-# What fits into registers and, with 16-bit keys, into 227 KiB.
-CONFIGS = tuple(
-    HopperConfig(groups=groups, block_n=block_n, num_stages=stages)
-    for groups, block_n, stages in ((3, 64, 4), (2, 128, 3), (2, 64, 4))
-)
+def _config(groups: int, block_n: int, parts: int, num_stages: int) -> HopperConfig:
+    return HopperConfig(groups=groups, block_n=block_n, parts=parts, num_stages=num_stages)
+
+
+# What fits into registers and into 227 KiB, by the type of scores' operands.
+CONFIGS_EXACT = (_config(3, 64, 1, 4), _config(3, 64, 2, 2), _config(2, 128, 1, 3))
+CONFIGS_INT8 = (_config(3, 64, 2, 3), _config(3, 64, 1, 4), _config(2, 128, 1, 4))
 
 
 def can_run_hopper(q: torch.Tensor) -> bool:
@@ -147,16 +150,14 @@ def _launch(
     config: HopperConfig,
 ) -> torch.Tensor:
     num_items, len_q, len_k, num_heads, head_dim = shape
-    out = torch.empty(
-        num_items, len_q, num_heads, head_dim, dtype=torch.bfloat16, device=q.device
-    )
-    n = config.block_n
+    out = torch.empty(num_items, len_q, num_heads, head_dim, dtype=torch.bfloat16, device=q.device)
+    keys = config.block_n * config.parts
     grid = (-(-len_q // (_ROWS * config.groups)), num_items * num_heads)
     q_scale, k_scale = scales or (longest, longest)  # not read
     _gluon().attention_kernel[grid](
         _descriptor(q, (_ROWS, head_dim)),
-        _descriptor(k, (n, head_dim)),
-        _descriptor(v, (n, head_dim)),
+        _descriptor(k, (keys, head_dim)),
+        _descriptor(v, (keys, head_dim)),
         q_scale,
         k_scale,
         longest,
@@ -167,15 +168,28 @@ def _launch(
         padded[0],
         padded[1],
         math.log2(math.e) / math.sqrt(head_dim),
-        GROUPS=config.groups,
-        D=head_dim,
-        N=n,
-        QK_INT8=q.dtype == torch.int8,
-        STAGES=config.num_stages,
+        **constants_of(config, head_dim, is_int8=q.dtype == torch.int8),
         num_warps=4,
-        maxnreg=_REGISTERS[config.groups],
+        maxnreg=registers_of(config),
     )
     return out
+
+
+def constants_of(config: HopperConfig, head_dim: int, *, is_int8: bool) -> dict[str, int | bool]:
+    """Return what the kernel is compiled for."""
+    return {
+        "GROUPS": config.groups,
+        "D": head_dim,
+        "N": config.block_n,
+        "PARTS": config.parts,
+        "QK_INT8": is_int8,
+        "STAGES": config.num_stages,
+    }
+
+
+def registers_of(config: HopperConfig) -> int:
+    """Return the registers of a thread that the kernel begins with."""
+    return _REGISTERS[config.groups]
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
@@ -183,8 +197,10 @@ def _rows(x: torch.Tensor) -> torch.Tensor:
     num_items, length, num_heads, head_dim = x.shape
     is_dense = x.stride(3) == 1 and x.stride(2) == head_dim
     is_one = num_items == 1 or x.stride(0) == length * x.stride(1)
-    if not (is_dense and is_one and x.stride(1) % 8 == 0 and x.data_ptr() % 16 == 0):
+    if not (is_dense and is_one and x.stride(1) % 8 == 0):
         x = x.contiguous()
+    if x.data_ptr() % 16:
+        x = x.clone()
     return x.as_strided((num_items * length, num_heads * head_dim), (x.stride(1), 1))
 
 

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import torch
 
-from ourvidz.kernels.attention import (
-    HEAD_DIMS,
-    AttentionConfig,
-    attention,
-    attention_8bit,
-)
-from ourvidz.kernels.probe import attention_8bit_config, attention_backend
+from ourvidz.kernels.attention_ways import Attend, exact_ways, ways_8bit
+from ourvidz.kernels.probe import fastest_attention
 
 # Below, preparing the operands costs more than the products in 8 bits save.
 _FEWEST_KEYS_8BIT = 2048
-_Shape = tuple[int, int, int, int, int]  # B, Lq, Lk, H, D
+_Shape = tuple[int, int, int, int, int, torch.dtype]  # B, Lq, Lk, H, D
 
 
 class ChosenAttention:
@@ -31,27 +26,27 @@ class ChosenAttention:
         """
         self._is_8bit = is_8bit
         self._cache = cache
-        self._backends: dict[_Shape, str] = {}
-        self._configs: dict[_Shape, AttentionConfig] = {}
+        self._ways: dict[_Shape, Attend] = {}
 
     def __call__(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return softmax(q k^T / sqrt(D)) v, (B, Lq, H, D)."""
-        shape = (q.shape[0], q.shape[1], k.shape[1], q.shape[2], q.shape[3])
-        if self._is_8bit and k.shape[1] >= _FEWEST_KEYS_8BIT and q.shape[3] in HEAD_DIMS:
-            if shape not in self._configs:
-                self._configs[shape] = attention_8bit_config(
-                    (shape[0], shape[1], shape[3], shape[4]),
-                    q.device,
-                    len_k=shape[2],
-                    cache=self._cache,
-                )
-            return attention_8bit(q, k, v, config=self._configs[shape])
-        if shape not in self._backends:
-            self._backends[shape] = attention_backend(
-                (shape[0], shape[1], shape[3], shape[4]),
-                q.dtype,
-                q.device,
-                len_k=shape[2],
-                cache=self._cache,
-            )
-        return attention(q, k, v, backend=self._backends[shape])
+        shape = (q.shape[0], q.shape[1], k.shape[1], q.shape[2], q.shape[3], q.dtype)
+        if shape not in self._ways:
+            self._ways[shape] = self._find(q, k)
+        return self._ways[shape](q, k, v)
+
+    def _find(self, q: torch.Tensor, k: torch.Tensor) -> Attend:
+        ways = exact_ways(q)
+        if self._is_8bit and k.shape[1] >= _FEWEST_KEYS_8BIT:
+            # First, because off CUDA the first is taken: what 8 bits do shall be seen there too.
+            ways = ways_8bit(q) | ways
+        num_items, num_queries, num_heads, head_dim = q.shape
+        name = fastest_attention(
+            ways,
+            (num_items, num_queries, num_heads, head_dim),
+            q.dtype,
+            q.device,
+            len_k=k.shape[1],
+            cache=self._cache,
+        )
+        return ways[name]

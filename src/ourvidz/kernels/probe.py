@@ -20,15 +20,8 @@ from typing import Any
 
 import torch
 
-from ourvidz.kernels.attention import (
-    CONFIGS,
-    EXACT_BACKENDS,
-    AttentionConfig,
-    attend_quantized,
-    attention,
-    default_config,
-    quantize_operands,
-)
+from ourvidz.kernels.attention import attention
+from ourvidz.kernels.attention_ways import Attend
 
 Run = Callable[[], None]
 Timer = Callable[[Run], float]
@@ -105,29 +98,31 @@ def machine_key(device: torch.device) -> dict[str, str | int]:
     }
 
 
-def attention_backend(
+def fastest_attention(
+    ways: Mapping[str, Attend],
     q_shape: tuple[int, int, int, int],
     dtype: torch.dtype,
     device: torch.device,
     *,
     len_k: int | None = None,
-    candidates: Sequence[str] = EXACT_BACKENDS,
     cache: Path | None = None,
     timer: Timer | None = None,
 ) -> str:
-    """Return the fastest exact backend of ``attention.attention`` for this shape.
+    """Return the name of the fastest of some ways to run attention of one shape.
+
+    One whose result is wrong is passed over like one that raises.
 
     Args:
+        ways: by name (``attention_ways``); a single one is not measured.
         q_shape: (B, Lq, H, D).
         dtype: of queries, keys and values.
-        device: anything but CUDA gives ``default`` without measuring.
+        device: where they are; elsewhere than on CUDA the first way is taken, unmeasured.
         len_k: number of keys; as many as queries where it is left out.
-        candidates: names out of ``attention.EXACT_BACKENDS``.
         cache: see ``choose``.
         timer: see ``choose``.
     """
-    if device.type != "cuda":
-        return "default"
+    if device.type != "cuda" or len(ways) == 1:
+        return next(iter(ways))
     num_items, len_q, num_heads, head_dim = q_shape
     keys = len_q if len_k is None else len_k
     key: dict[str, str | int] = {
@@ -138,49 +133,10 @@ def attention_backend(
     with torch.inference_mode():
         q = torch.randn(q_shape, dtype=dtype, device=device)
         k = torch.randn(num_items, keys, num_heads, head_dim, dtype=dtype, device=device)
-        runs = {name: partial(_discard, attention, q, k, k, backend=name) for name in candidates}
-        return choose("attention", runs, key=key, cache=cache, timer=timer)
-
-
-def attention_8bit_config(
-    q_shape: tuple[int, int, int, int],
-    device: torch.device,
-    *,
-    len_k: int | None = None,
-    products: str = "int8_fp8",
-    key_scale: str = "token",
-    configs: Sequence[AttentionConfig] = CONFIGS,
-    cache: Path | None = None,
-    timer: Timer | None = None,
-) -> AttentionConfig:
-    """Return the fastest block sizes of ``attention.attention_8bit`` for this shape.
-
-    Anything but CUDA gives the default without measuring. One whose result is wrong is passed over
-    like one that raises. The arguments are those of ``attention_backend`` and of
-    ``attention.quantize_operands``.
-    """
-    if device.type != "cuda":
-        return default_config(device)
-    num_items, len_q, num_heads, head_dim = q_shape
-    keys = len_q if len_k is None else len_k
-    key: dict[str, str | int] = {
-        **machine_key(device),
-        "products": products,
-        "key_scale": key_scale,
-        "shape": f"{num_items}x{len_q}x{keys}x{num_heads}x{head_dim}",
-    }
-    with torch.inference_mode():
-        q = torch.randn(q_shape, dtype=torch.bfloat16, device=device)
-        k = torch.randn(num_items, keys, num_heads, head_dim, dtype=torch.bfloat16, device=device)
         v = torch.randn_like(k)
-        operands = quantize_operands(q, k, v, products=products, key_scale=key_scale)
         exact = attention(q, k, v)
-        runs = {
-            config.name: _checked(partial(attend_quantized, operands, config=config), exact)
-            for config in configs
-        }
-        winner = choose("attention_8bit", runs, key=key, cache=cache, timer=timer)
-    return next(config for config in configs if config.name == winner)
+        runs = {name: _checked(partial(way, q, k, v), exact) for name, way in ways.items()}
+        return choose("attention", runs, key=key, cache=cache, timer=timer)
 
 
 def time_on_gpu(run: Run) -> float:
@@ -213,10 +169,6 @@ def _checked(run: Callable[[], torch.Tensor], expected: torch.Tensor) -> Run:
             is_checked = True
 
     return checked
-
-
-def _discard(function: Callable[..., object], *args: object, **kwargs: object) -> None:
-    function(*args, **kwargs)
 
 
 def _measure(name: str, candidates: Mapping[str, Run], timer: Timer) -> dict[str, Any]:

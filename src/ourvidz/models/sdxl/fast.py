@@ -36,10 +36,11 @@ from torch import nn
 
 from ourvidz.core.request import Fidelity
 from ourvidz.kernels.attention import attention
+from ourvidz.kernels.attention_ways import exact_ways
 from ourvidz.kernels.geglu import geglu, geglu_quantized
 from ourvidz.kernels.linear import linear_8bit
 from ourvidz.kernels.norms import residual_norm
-from ourvidz.kernels.probe import attention_backend
+from ourvidz.kernels.probe import fastest_attention
 from ourvidz.kernels.quantize import Quantized, quantize_rows, quantize_weight
 from ourvidz.kernels.runtime import supports_fp8
 from ourvidz.models.sdxl.fast_blocks import (
@@ -454,7 +455,8 @@ class _Backends:
             return "8bit"
         shape = (num_images, num_queries, num_heads, width, num_keys)
         if shape not in self.found:
-            self.found[shape] = attention_backend(
+            self.found[shape] = fastest_attention(
+                exact_ways(query),
                 (num_images, num_queries, num_heads, width),
                 query.dtype,
                 query.device,
