@@ -71,7 +71,8 @@ def _check(shape: tuple[int, ...], size: float) -> None:
     q, k, v = _tensors(shape)
     q = q * size
     k = k + size  # a mean
-    exact = F.scaled_dot_product_attention(*(x.transpose(1, 2).double() for x in (q, k, v)))
+    query, key, value = (x.transpose(1, 2).double() for x in (q, k, v))
+    exact = F.scaled_dot_product_attention(query, key, value)
     exact = exact.transpose(1, 2).float()
     for name, run in _runs(q, k, v).items():
         if "preparing" in name:

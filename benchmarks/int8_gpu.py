@@ -21,14 +21,23 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 
-from ourvidz.kernels import int8
-from ourvidz.kernels.int8 import CONFIGS, SMALL_TILES, Int8Rows, Int8Tiles, Int8Weight
-from ourvidz.kernels.linear import linear_8bit
+from ourvidz.kernels import int8, norms
+from ourvidz.kernels.int8 import (
+    CONFIGS,
+    SMALL_TILES,
+    Int8Pairs,
+    Int8Rows,
+    Int8Tiles,
+    Int8Weight,
+    int8_weight,
+)
+from ourvidz.kernels.linear import linear_8bit, linear_gelu
+from ourvidz.kernels.norms import residual_norm, residual_norm_int8, residual_norm_pairs
 from ourvidz.kernels.quantize import gelu_quantize, quantize_rows, quantize_weight
 
 T = TypeVar("T")
@@ -77,6 +86,7 @@ def main() -> None:
     parser.add_argument("--budget-s", type=float, default=110.0)
     parser.add_argument("--workers", type=int, default=min(len(TILES), os.cpu_count() or 1))
     parser.add_argument("--wan-only", action="store_true")
+    parser.add_argument("--pairs-only", action="store_true", help="norms and pairs, 30 s")
     parser.add_argument("--configs", type=int, nargs="*", help="numbers of launches; default all")
     parser.add_argument("--check", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -85,6 +95,10 @@ def main() -> None:
         return
     start_s = time.perf_counter()
     guarded("environment", print_environment)
+    if arguments.pairs_only:
+        guarded("pairs", check_pairs)
+        guarded("pairs", partial(time_pairs, 32760))
+        return
     chosen = range(len(TILES)) if not arguments.configs else arguments.configs
     for number in chosen:
         print(f"  {number}: {describe(TILES[number])}")
@@ -99,6 +113,8 @@ def main() -> None:
         guarded(f"{shape}", partial(time_shape, shape, good, rows))
         torch.cuda.empty_cache()
     guarded("rows", partial(time_rows, 32760))
+    guarded("pairs", check_pairs)
+    guarded("pairs", partial(time_pairs, 32760))
     print_table(rows)
     print(f"{time.perf_counter() - start_s:.0f} s in all")
 
@@ -204,22 +220,61 @@ def check_rows() -> None:
         found, expected = int8.int8_rows(x), int8.int8_rows_reference(x)
         is_same = torch.equal(found.data, expected.data)
         is_same &= torch.equal(found.scale, expected.scale)
-        found, expected = int8.int8_gelu_rows(x), int8.int8_gelu_rows_reference(x)
-        step = int((found.data.int() - expected.data.int()).abs().max())
-        moved = float((found.data != expected.data).float().mean())
-        good = is_same and step <= 1 and moved < 0.01
-        state = "ok" if good else "FAILED"
-        print(f"{state} rows {shape}: {is_same=}; GELU: step {step}, moved {moved:.1e}")
-    x, weight, bias = draw((1000, 8960, 1536))
-    product = int8.int8_product_reference(x, weight)
-    found = int8.int8_gelu_product_rows(product, x.scale, weight.scale, bias)
-    expected = int8.int8_gelu_product_rows_reference(product, x.scale, weight.scale, bias)
-    step = int((found.data.int() - expected.data.int()).abs().max())
-    print(f"{'ok' if step <= 1 else 'FAILED'} rows of a product: step {step}")
-    scaled = int8.int8_scale(product, x.scale, weight.scale, bias).float()
-    values = int8.int8_scale_reference(product, x.scale, weight.scale, bias).float()
-    far = int(((scaled - values).abs() > values.abs() * 2**-7 + 1e-6).sum())
-    print(f"{'ok' if not far else 'FAILED'} scaled product: {far} values far", flush=True)
+        print(f"{'ok' if is_same else 'FAILED'} rows {shape}: {is_same=}", flush=True)
+
+
+def check_pairs() -> None:
+    """Compare what runs on pairs of rows, and the norms that make 8-bit rows, with references."""
+    torch.manual_seed(0)
+    for num_pairs in (77, 1560, 32760):
+        for norm in (residual_norm_int8, residual_norm_pairs):
+            x, arguments = draw_norm(num_pairs)
+            reference = getattr(norms, f"{norm.__name__}_reference")
+            found, expected = norm(x.clone(), **arguments), reference(x.clone(), **arguments)
+            is_same = torch.equal(found[0], expected[0])
+            data = [each[1].data for each in (found, expected)]
+            if norm is residual_norm_pairs:  # what lies beyond the last pair is anything
+                data = [
+                    each.unflatten(0, (-1, 2, 64)).transpose(0, 1).flatten(1, 2)[:, :num_pairs]
+                    for each in data
+                ]
+            step = int((data[0].int() - data[1].int()).abs().max())
+            moved = float((data[0] != data[1]).float().mean())
+            scale = float((found[1].scale / expected[1].scale - 1).abs().max())
+            good = step <= 2 and moved < 0.02 and scale < 0.01
+            state = "ok" if good else "FAILED"
+            told = f"{is_same=} {step=} {moved=:.1e} {scale=:.1e}"
+            print(f"{state} {norm.__name__} {num_pairs}: {told}", flush=True)
+        for tiles in (int8.MANY_ROWS, int8.MANY_INPUTS, int8.FEW_ROWS, int8.SMALL_PAIRS):
+            guarded(f"pairs {describe(tiles)}", partial(check_linear_pairs, num_pairs, tiles))
+
+
+def check_linear_pairs(num_pairs: int, tiles: Int8Tiles) -> None:
+    """Compare a launch with the reference, with GELU and without."""
+    pairs, weight, bias = draw_pairs(num_pairs, 1568 if num_pairs < 100 else 1536)
+    for is_gelu in (False, True):
+        found = int8.int8_linear_pairs(pairs, weight, bias, is_gelu=is_gelu, tiles=tiles)
+        values = int8.int8_linear_pairs_reference(
+            pairs, weight, bias, is_gelu=is_gelu, out_dtype=torch.float32
+        )
+        far = int(((found.float() - values).abs() > values.abs() * 2**-7 + 1e-4).sum())
+        state = "ok" if not far else "FAILED"
+        print(f"{state} linear of {num_pairs} pairs, {describe(tiles)}, {is_gelu=}: {far} far")
+
+
+def draw_pairs(num_pairs: int, k: int) -> tuple[Int8Pairs, Int8Weight, torch.Tensor]:
+    """Return pairs, a weight of 1,536 outputs and a bias."""
+    first, second = (torch.randn(num_pairs, k, device="cuda") for _ in range(2))
+    weight = int8_weight(torch.randn(1536, k, device="cuda") * k**-0.5)
+    bias = torch.randn(1536, device="cuda").bfloat16()
+    return int8.int8_pairs_reference(second + 0.2 * first, second), weight, bias
+
+
+def draw_norm(num_pairs: int) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Return rows of two branches, and what the norms take besides."""
+    x, delta = (torch.randn(2 * num_pairs, 1536, device="cuda").bfloat16() for _ in range(2))
+    gate, mul, add = (torch.randn(1, 1536, device="cuda").expand(2, -1) for _ in range(3))
+    return x, {"delta": delta, "gate": gate, "mul": mul, "add": add, "eps": 1e-6}
 
 
 def draw(shape: tuple[int, int, int]) -> tuple[Int8Rows, Int8Weight, torch.Tensor]:
@@ -261,12 +316,6 @@ def time_shape(shape: tuple[int, int, int], good: Sequence[int], rows: list[Row]
     add("e4m3", lambda: linear_8bit(x8, w8, bias))
     if m > 16:
         add("library int8, product only", lambda: int8.int8_product_reference(x, weight))
-        add(
-            "library int8 + scale",
-            lambda: int8.int8_scale(
-                int8.int8_product_reference(x, weight), x.scale, weight.scale, bias
-            ),
-        )
     for number in good:
         tiles = TILES[number]
         system = f"{number}: {describe(tiles)}"
@@ -286,30 +335,48 @@ def time_rows(m: int) -> None:
     print(f"\n{'rows of ' + str(m):44} {'ms':>8} {'TB/s':>6}")
     narrow = torch.randn(m, 1536, device="cuda", dtype=torch.bfloat16)
     wide = torch.randn(m, 8960, device="cuda", dtype=torch.bfloat16)
-    product = torch.randint(-(10**6), 10**6, (m, 8960), dtype=torch.int32, device="cuda")
-    row = torch.rand(m, 1, device="cuda") * 1e-5
-    column = torch.rand(1, 8960, device="cuda")
-    bias = torch.randn(8960, device="cuda", dtype=torch.bfloat16)
     cases: tuple[tuple[str, int, Callable[[], object]], ...] = (
         ("int8_rows, 1536", 3 * m * 1536, lambda: int8.int8_rows(narrow)),
         ("e4m3 rows, 1536", 3 * m * 1536, lambda: quantize_rows(narrow)),
-        ("int8_gelu_rows, 8960", 3 * m * 8960, lambda: int8.int8_gelu_rows(wide)),
+        ("int8_rows, 8960", 3 * m * 8960, lambda: int8.int8_rows(wide)),
         ("e4m3 GELU rows, 8960", 3 * m * 8960, lambda: gelu_quantize(wide)),
-        (
-            "int8_gelu_product_rows, 8960",
-            5 * m * 8960,
-            lambda: int8.int8_gelu_product_rows(product, row, column, bias),
-        ),
-        (
-            "int8_scale, 8960",
-            6 * m * 8960,
-            lambda: int8.int8_scale(product, row, column, bias),
-        ),
     )
     for name, num_bytes, run in cases:
         ms = guarded(name, partial(milliseconds, run))
         if ms is not None:
             print(f"{name:44} {ms:8.3f} {num_bytes / ms / 1e9:6.2f}", flush=True)
+
+
+def time_pairs(num_pairs: int) -> None:
+    """Time norms and linears of both branches, with what they replace; milliseconds a branch."""
+    x, arguments = draw_norm(num_pairs)
+    pairs, _, _ = draw_pairs(num_pairs, 1536)
+    rows = int8.int8_rows(x)
+    title = f"milliseconds a branch of {num_pairs}"
+    print(f"\n{title:44} {'16 bits':>8} {'rows':>8} {'pairs':>8}")
+
+    def tell(name: str, *runs: Callable[[], object]) -> None:
+        times = [guarded(name, partial(milliseconds, run)) for run in runs]
+        cells = "".join(f" {'-' if ms is None else f'{ms / 2:.3f}':>8}" for ms in times)
+        print(f"{name:44}{cells}", flush=True)
+
+    tell(
+        "norm",
+        lambda: residual_norm(x, **arguments),
+        lambda: residual_norm_int8(x, **arguments),
+        lambda: residual_norm_pairs(x, **arguments),
+    )
+    for n, is_gelu in ((4608, False), (1536, False), (8960, False), (8960, True)):
+        w16 = torch.randn(n, 1536, device="cuda", dtype=torch.bfloat16) * 1536**-0.5
+        bias = torch.randn(n, device="cuda", dtype=torch.bfloat16)
+        weight = int8_weight(w16)
+        exact = linear_gelu if is_gelu else F.linear
+        tell(
+            f"linear of {n} outputs{', GELU' if is_gelu else ''}",
+            partial(exact, x, w16, bias),
+            partial(int8.int8_linear, rows, weight, bias, is_gelu=is_gelu),
+            partial(int8.int8_linear_pairs, pairs, weight, bias, is_gelu=is_gelu),
+        )
 
 
 def milliseconds(run: Callable[[], object]) -> float:
@@ -350,11 +417,11 @@ def print_table(rows: Sequence[Row]) -> None:
         print(f"\n{shape}")
         for row in sorted((row for row in rows if row.shape == shape), key=lambda row: row.ms):
             print(f"  {row.system:44} {row.ms:8.4f} ms {row.tflops:6.0f} TFLOP/s")
-    print(f"\n{'M, N, K':22}{'bf16':>7}{'e4m3':>7}{'lib':>7}{'lib+s':>7}{'best':>7}  launch")
+    print(f"\n{'M, N, K':22}{'bf16':>7}{'e4m3':>7}{'lib':>7}{'best':>7}  launch")
     for shape in shapes:
         mine = {row.system: row for row in rows if row.shape == shape}
         ours = [row for row in mine.values() if row.system[0].isdigit()]
-        names = ("bf16", "e4m3", "library int8, product only", "library int8 + scale")
+        names = ("bf16", "e4m3", "library int8, product only")
         cells = [f"{mine[name].tflops:7.0f}" if name in mine else f"{'-':>7}" for name in names]
         best = min(ours, key=lambda row: row.ms, default=None)
         cells.append(f"{best.tflops:7.0f}  {best.system}" if best else f"{'-':>7}")

@@ -18,8 +18,10 @@ from ourvidz.catalog.config import Settings, catalogue_of
 from ourvidz.catalog.resolve import resolve
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
+from ourvidz.core.request import GenerationRequest
 from ourvidz.worker.assemble import assemble_worker
 from ourvidz.worker.report import summary_of
+from ourvidz.worker.run import Worker
 from ourvidz.worker.writers import OutputNames
 
 SEED = 42
@@ -66,20 +68,24 @@ def run_resident(
                 seed=SEED,
                 job_type=job_type,
             )
-            start_s = time.perf_counter()
-            events = worker.run(
-                request,
-                job_id=f"{job_type}-{repeat}",
-                names=OutputNames(folder=out, stem=f"{job_type}-{repeat}"),
-                cancel=CancelToken(),
-            )
-            result = _drain(events)
+            run = run_job(worker, request, out=out, stem=f"{job_type}-{repeat}")
             if repeat:  # the first run warms up
-                runs[job_type].append(
-                    Run(wall_s=time.perf_counter() - start_s, summary=summary_of(result))
-                )
+                runs[job_type].append(run)
     worker.engine.close()
     return runs
+
+
+def run_job(worker: Worker, request: GenerationRequest, *, out: Path, stem: str) -> Run:
+    """Run one job to its files."""
+    start_s = time.perf_counter()
+    events = worker.run(
+        request,
+        job_id=stem,
+        names=OutputNames(folder=out, stem=stem),
+        cancel=CancelToken(),
+    )
+    result = _drain(events)
+    return Run(wall_s=time.perf_counter() - start_s, summary=summary_of(result))
 
 
 def _drain(events: Any) -> Any:
@@ -91,12 +97,14 @@ def _drain(events: Any) -> Any:
 
 
 def results_of(
-    case: str, runs: Sequence[Run], *, fidelity: str, notes: str
+    case: str, runs: Sequence[Run], *, fidelity: str, notes: str, seed: int | None = SEED
 ) -> list[BenchmarkResult]:
     """Return what a record says of one case: wall time, every phase, share without a name.
 
-    Values are medians; low and high are the smallest and the largest run.
+    Values are medians; low and high are the smallest and the largest run. ``seed`` is the one of
+    all runs; None: each has its own.
     """
+    notes += "; seeds 1, 2, ..." if seed is None else f"; seed {seed}"
 
     def result(metric: str, values: Sequence[float], unit: str) -> BenchmarkResult:
         return BenchmarkResult(
@@ -109,7 +117,7 @@ def results_of(
             n=len(values),
             low=round(min(values), 4),
             high=round(max(values), 4),
-            notes=f"{notes}; seed {SEED}; low and high are min and max",
+            notes=f"{notes}; low and high are min and max",
         )
 
     timings = [run.summary["timing"] for run in runs]

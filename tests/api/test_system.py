@@ -172,6 +172,50 @@ def test_workers_are_shown_without_paths(client, deps):
     assert worker["facts"] == {"cache": "(path)"}
 
 
+MEMORY = {
+    "level": "tight",
+    "budget_bytes": 1000,
+    "weights_bytes": 600,
+    "derived_bytes": 200,
+    "arriving_bytes": 0,
+    "activations_bytes": 150,
+    "free_bytes": 50,
+    "host_bytes": 30,
+    "host_budget_bytes": 400,
+    "components": [
+        {"model": "pocket-video", "name": "vae", "place": "device", "bytes": 800},
+        {"model": "pocket-image", "name": "unet", "place": "page_cache", "bytes": 70},
+    ],
+}
+
+
+def test_workers_tell_how_full_their_device_is_and_what_is_where(client, deps):
+    put_worker(deps, facts={"memory": MEMORY, "torch": "2.11"})
+    put_worker(deps, id="starting", facts={}, resident={})
+    put_worker(deps, id="old", facts={"memory": {"level": "ok"}})
+    workers = {worker["id"]: worker for worker in client.get("/api/v1/workers").json()["data"]}
+    assert workers[WORKER]["memory"] == MEMORY
+    assert workers[WORKER]["facts"] == {"torch": "2.11"}
+    assert workers["starting"]["memory"] is None
+    assert workers["old"]["memory"]["components"] == []
+    found = samples_of(client)
+    mine = ("worker", WORKER)
+    assert found["ourvidz_memory_budget_bytes", ("place", "device"), mine] == 1000
+    assert found["ourvidz_memory_budget_bytes", ("place", "host"), mine] == 400
+    kinds = ("weights", "derived", "arriving", "activations", "free")
+    numbers = [found["ourvidz_memory_bytes", ("kind", kind), mine] for kind in kinds]
+    assert numbers == [600, 200, 0, 150, 50]
+    levels = [found["ourvidz_memory_pressure", ("level", it), mine] for it in ("ok", "tight")]
+    assert levels == [0, 1]
+    name = "ourvidz_component_bytes"
+    told = {key[1:4]: value for key, value in found.items() if key[0] == name}
+    assert told == {
+        (("component", "vae"), ("model", "pocket-video"), ("place", "device")): 800,
+        (("component", "unet"), ("model", "pocket-image"), ("place", "page_cache")): 70,
+    }
+    assert not any(("worker", "starting") in key for key in found)
+
+
 def test_a_claimed_job_counts_as_running(client, deps):
     client.post("/api/v1/jobs", json=PROMPT)
     claim(deps)

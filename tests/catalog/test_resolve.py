@@ -79,7 +79,7 @@ def test_frames_are_legal_or_refused_with_the_two_nearest_legal_counts(num_frame
         ({"values": {"num_inference_steps": 2.5}}, "num_inference_steps", None),
         ({"values": {"seed": -1}}, "seed", None),
         ({"values": {"scheduler": "unpic"}}, "scheduler", "unipc"),
-        ({"values": {"fidelity": "draft"}}, "fidelity", "exact"),
+        ({"values": {"fidelity": "high"}}, "fidelity", "exact"),
         ({"values": {"num_images": 2}}, "num_images", None),
         ({"values": {"shift": 2}}, "shift", None),
         ({"job_type": "image_fast", "values": {"num_frames": 33}}, "num_frames", None),

@@ -28,3 +28,12 @@ def test_names_are_unique_and_name_their_family():
     names = [technique.name for technique in TECHNIQUES]
     assert len(set(names)) == len(names)
     assert {name.partition(".")[0] for name in names} == {"wan", "sdxl", "qwen", "text"}
+
+
+def test_a_draft_takes_8_bits_only_where_the_model_offers_high():
+    high = {each.name for each in TECHNIQUES if each.fidelity is Fidelity.HIGH}
+    assert high < techniques_of(Fidelity.DRAFT, has_high=True)
+    alone = techniques_of(Fidelity.DRAFT, has_high=False)
+    assert not high & alone
+    assert techniques_of(Fidelity.EXACT) < alone
+    assert techniques_of(Fidelity.HIGH, has_high=False) == techniques_of(Fidelity.HIGH)

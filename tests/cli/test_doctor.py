@@ -14,6 +14,17 @@ def test_a_missing_model_of_the_profile_in_use_fails_with_its_command(cli, tmp_p
     assert "ourvidz models pull wan2.1-t2v-1.3b" in outcome.err
 
 
+def test_an_enhancer_elsewhere_is_not_missing(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("OURVIDZ_PROFILE", "full")
+    monkeypatch.setenv("OURVIDZ_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("OURVIDZ_ENHANCER_URL", "http://127.0.0.1:1/v1?token=hidden")
+    monkeypatch.setenv("OURVIDZ_ENHANCER_MODEL", "some-chat")
+    outcome = cli("doctor")
+    assert "some-chat" in outcome.err
+    assert "models pull qwen2.5-7b-instruct" not in outcome.err
+    assert "hidden" not in outcome.err
+
+
 def test_it_writes_nothing(cli, tmp_path):
     cli("doctor")
     assert list(tmp_path.iterdir()) == []

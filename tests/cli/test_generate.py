@@ -194,7 +194,7 @@ BAD_INPUT = {
     "profile": (("--profile", "huge"), "pocket or full"),
     "device": (("--device", "tpu"), "cuda"),
     "out of the wrong kind": (("--out", "x.png"), "x.mp4"),
-    "fidelity": (("--fidelity", "draft"), "exact"),
+    "fidelity": (("--fidelity", "high"), "bench confirm"),
     "flag": (("--stepps", "3"), ""),
 }
 

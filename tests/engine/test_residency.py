@@ -461,6 +461,70 @@ def test_the_queue_pushes_nothing_out(make_residency, layers, monkeypatch):
     assert residency.bytes_by_model().keys() == {"b"}
 
 
+def test_what_no_job_has_asked_for_comes_too_if_one_says_how(make_residency, layers):
+    residency = make_residency(2)
+    gate = Gate()
+    gate.may_end.set()
+    residency.hint(["a"], specs=[layers.spec("a", load=gate)])
+    assert gate.is_begun.wait(30)
+    assert residency.components()[0].key == ("a", "unet")
+
+
+def test_files_are_read_ahead_alone_where_loading_would_disturb(
+    make_residency, layers, monkeypatch
+):
+    read = threading.Event()
+    monkeypatch.setattr(reading, "read_ahead", lambda files, max_bytes: read.set())
+    residency = make_residency(2)
+    residency.hint(["a"], specs=[layers.spec("a")], may_load=False)
+    assert read.wait(30)
+    assert layers.loads == []
+
+
+def test_on_a_cpu_nothing_comes_unasked_that_the_host_has_no_room_for(
+    residency, layers, monkeypatch
+):
+    read = threading.Event()
+    monkeypatch.setattr(reading, "read_ahead", lambda files, max_bytes: read.set())
+    monkeypatch.setattr(residency_module, "_PREFETCH_SHARE", 0.0)
+    residency.hint(["a"], specs=[layers.spec("a")])
+    assert read.wait(30)
+    assert layers.loads == []
+    (placed,) = residency.components()
+    assert placed.place in {Place.PAGE_CACHE, Place.DISK}
+    assert placed.num_bytes == LAYER_BYTES
+    load(residency, layers.spec("a"))  # asked for, it does
+    assert layers.loads == [("a", "unet")]
+
+
+class Hoard:
+    """Something derived whose caches grow."""
+
+    def __init__(self):
+        self.idle_bytes = 0
+
+    def drop_idle(self):
+        self.idle_bytes = 0
+
+
+def test_what_grew_gives_back_before_weights_leave_and_the_least_used_first(make_residency, layers):
+    residency = make_residency(5)
+    hoards = {}
+    for model in ("a", "b", "b"):
+        load(residency, layers.spec(model))
+        hoards[model] = residency.derive((model, "unet"), "graphs", Hoard, 0)
+        hoards[model].idle_bytes = LAYER_BYTES
+    load(residency, layers.spec("c"))
+    assert residency.pressure().free_bytes == 0
+    load(residency, layers.spec("d"))
+    assert (hoards["a"].idle_bytes, hoards["b"].idle_bytes) == (0, LAYER_BYTES)
+    residency.hold("b")
+    load(residency, layers.spec("e"))  # b's job may be using it: weights leave
+    assert hoards["b"].idle_bytes == LAYER_BYTES
+    assert len(residency.bytes_by_model()) == 4
+    assert {"b", "e"} <= residency.bytes_by_model().keys()
+
+
 def test_a_job_stops_what_nobody_waits_for(make_residency, layers):
     residency = make_residency(9)
     cancelled = threading.Event()

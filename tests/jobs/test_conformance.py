@@ -15,6 +15,7 @@ from ourvidz.jobs.model import (
     ApiKey,
     Beat,
     Dedup,
+    Demand,
     EventKind,
     JobFilter,
     Quotas,
@@ -23,6 +24,7 @@ from ourvidz.jobs.model import (
 )
 from tests.jobs.checker import check_job
 from tests.jobs.factory import (
+    PLAN,
     make_asset,
     make_callback,
     make_enhance_job,
@@ -718,3 +720,53 @@ def test_a_batch_is_stored_whole_or_not_at_all(store):
     with pytest.raises(IllegalState):
         store.submit([make_job(), job, job])
     assert store.counts().by_state == {}
+
+
+# What is worth bringing before it is claimed
+
+
+def test_upcoming_tells_what_the_next_jobs_need(store):
+    assert store.upcoming() == ()
+    video = make_request(job_type="video_fast")
+    enhanced = make_request(model="other-image", enhancement=PLAN)
+    submit(store, *(make_job() for _ in range(10)))
+    submit(store, make_job(request=video, priority=10), make_job(request=enhanced))
+    submit(store, make_enhance_job(), make_job(request=make_request(model="z"), delay_s=60.0))
+    found = store.upcoming()
+    assert found[0] == Demand(model="video-model", num_jobs=1)  # of the top band
+    assert set(found[1:]) == {
+        Demand(model="image-model", num_jobs=8),
+        Demand(model="enhancer-model", num_jobs=1),
+        Demand(model="other-image", num_jobs=1, enhancer="enhancer-model"),
+    }
+    assert claim(store).request.model == "video-model"
+    assert set(store.upcoming()) == set(found[1:])
+
+
+def test_upcoming_asks_for_no_enhancer_twice(store):
+    (job,) = submit(store, make_job(request=make_request(enhancement=PLAN)))
+    claimed = claim(store)
+    assert store.set_enhancement(job.id, claimed.token, {"enhanced_prompt": "rich"})
+    assert store.release(job.id, claimed.token, reason="drain")
+    assert store.upcoming() == (Demand(model="image-model", num_jobs=1),)
+
+
+def test_what_is_paused_is_not_upcoming(store):
+    submit(store)
+    store.pause("all")
+    assert store.upcoming() == ()
+
+
+def test_demand_counts_what_was_used_lately(store, clock):
+    submit(store, make_job(request=make_request(model="long-ago")))
+    clock.advance(3600)
+    video = make_request(job_type="video_fast")
+    submit(store, *(make_job(request=video) for _ in range(3)))
+    submit(store, *(make_job(request=make_request(enhancement=PLAN)) for _ in range(2)))
+    submit(store, make_enhance_job())
+    claim(store)
+    assert store.demand(within_s=1800.0) == (
+        Demand(model="enhancer-model", num_jobs=3),
+        Demand(model="video-model", num_jobs=3),
+        Demand(model="image-model", num_jobs=2),
+    )

@@ -23,6 +23,8 @@ PARAMS = {
     "id": "job_x",
     "worker_id": "w",
     "lease_until": 1.0,
+    "most": 8,
+    "since": 0.0,
 }
 CLAIM = (
     "has_work",
@@ -33,6 +35,8 @@ CLAIM = (
     "pick_band",
     "pick_overdue",
     "pick_shape",
+    "upcoming",
+    "demand",
     "claim_job",
     "expired_leases",
     "wrongly_held",

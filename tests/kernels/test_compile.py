@@ -5,13 +5,26 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 pytest.importorskip("triton")
 
 HOPPER, ADA, AMPERE = 90, 89, 80
 STRIDES = {"num_heads": "i32", "batch_stride": "i32", "token_stride": "i32", "length": "i32"}
 POINTERS_OF_VALUES = {"v_ptr": "*bf16", "mean_ptr": "*fp32", "scale_ptr": "*fp32"}
-CASES = ("norms", "rows", "tokens", "values", "attention", "attention-ada", "attention-ampere")
+CASES = (
+    "norms",
+    "rows",
+    "int8",
+    "int8-ampere",
+    "tokens",
+    "values",
+    "text",
+    "attention",
+    "attention-hopper",
+    "attention-ada",
+    "attention-ampere",
+)
 
 
 @pytest.mark.slow
@@ -31,7 +44,7 @@ def test_it_compiles_and_fits_into_shared_memory(case):
     assert max(sizes) < 232_448  # bytes of shared memory that a program may take on Hopper
 
 
-def _compile(kernel, types, constants, *, capability=HOPPER, num_warps=8):
+def _compile(kernel, types, constants, *, capability=HOPPER, num_warps=8, num_stages=3):
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -44,11 +57,13 @@ def _compile(kernel, types, constants, *, capability=HOPPER, num_warps=8):
         attrs={
             (index,): [["tt.divisibility", 16]]
             for index, name in enumerate(names)
-            if types.get(name, "").startswith("*") or "stride" in name or "padded" in name
+            if types.get(name, "").startswith("*")
+            or any(word in name for word in ("stride", "padded", "num_inputs", "num_outputs"))
         },
     )
     target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(source, target=target, options={"num_warps": num_warps})
+    options = {"num_warps": num_warps, "num_stages": num_stages}
+    compiled = triton.compile(source, target=target, options=options)
     sys.stdout.write(f"{kernel.__name__} {compiled.metadata.shared}\n")
 
 
@@ -58,12 +73,18 @@ def _norms():
     types = dict.fromkeys(("x_ptr", "delta_ptr", "weight_ptr"), "*bf16")
     types |= dict.fromkeys(("gate_ptr", "mul_ptr", "add_ptr", "scale_ptr"), "*fp32")
     types |= dict.fromkeys(("cos_ptr", "sin_ptr"), "*fp32")
-    types |= dict.fromkeys(("rows_per_item", "width", "row_stride", "num_positions"), "i32")
+    types |= dict.fromkeys(
+        ("rows_per_item", "num_pairs", "width", "row_stride", "num_positions"), "i32"
+    )
     types["eps"] = "fp32"
     for flag in (False, True):
-        types["normed_ptr"] = "*fp8e4nv" if flag else "*bf16"
-        constants = {"HAS_DELTA": flag, "HAS_GATE": flag, "IS_QUANTIZED": flag, "BLOCK": 2048}
-        _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=4)
+        for normed in ("*bf16", "*fp8e4nv", "*i8"):
+            types["normed_ptr"] = normed
+            constants = {"HAS_DELTA": flag, "HAS_GATE": flag, "BLOCK": 2048}
+            constants |= {"IS_QUANTIZED": normed == "*fp8e4nv", "IS_INT8": normed == "*i8"}
+            for is_paired in (False, True) if normed == "*i8" else (False,):
+                constants["IS_PAIRED"] = is_paired
+                _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=4)
         constants = {"NUM_PAIRS": 64, "HAS_ROPE": flag, "BLOCK": 2048}
         _compile(_norms_triton._norm_rope_kernel, types, constants, num_warps=4)
 
@@ -79,6 +100,38 @@ def _rows():
                 _quantize_triton._quantize_rows_kernel,
                 types,
                 {"IS_GELU": is_gelu, "HEAD": head, "TAIL": tail},
+            )
+
+
+def _int8(chosen, *, capability=HOPPER):
+    from ourvidz.kernels import _int8_triton
+
+    types = dict.fromkeys(("row_scale_ptr", "column_scale_ptr"), "*fp32")
+    types |= dict.fromkeys(("bias_ptr", "out_ptr"), "*bf16")
+    types |= dict.fromkeys(("num_rows", "num_outputs", "num_inputs", "num_programs"), "i32")
+    types |= dict.fromkeys(("num_pairs", "num_turns", "num_steps"), "i32")
+    for tiles in chosen:
+        m, n, k = tiles.block_m, tiles.block_n, tiles.block_k
+        for name, rows in (("x", m), ("weight", n)):
+            types[name] = f"tensordesc<i8[{rows},{k}]>" if tiles.has_descriptors else "*i8"
+        for is_gelu, is_paired in ((False, False), (False, m == 128), (True, m == 128)):
+            constants = {
+                "IS_PAIRED": is_paired,
+                "BLOCK_M": m,
+                "BLOCK_N": n,
+                "BLOCK_K": k,
+                "GROUP_M": tiles.group_m,
+            }
+            constants |= {"HAS_BIAS": True, "IS_GELU": is_gelu, "IS_RAW": False, "IS_EVEN": True}
+            constants |= {"HAS_DESCRIPTORS": tiles.has_descriptors, "HALVES": tiles.has_halves}
+            constants |= {"TURNS": 0 if tiles.is_persistent else 1, "STEPS": 0}
+            _compile(
+                _int8_triton._linear_kernel,
+                types,
+                constants,
+                capability=capability,
+                num_warps=tiles.num_warps,
+                num_stages=tiles.num_stages,
             )
 
 
@@ -124,7 +177,7 @@ def _values():
     _compile(kernels.quantize_values_kernel, types, {"D": 128, "BLOCK": 128})
 
 
-def _attention(products, *, delayed=(False,), capability=HOPPER, block_n=128, stages=3):
+def _attention(products, *, capability=HOPPER, block_n=128, stages=3):
     from ourvidz.kernels import _attention_triton
 
     is_fp8 = products != "int8_bf16"
@@ -134,30 +187,101 @@ def _attention(products, *, delayed=(False,), capability=HOPPER, block_n=128, st
     types |= dict.fromkeys(("num_heads", "v_batch_stride", "v_token_stride"), "i32")
     types |= dict.fromkeys(("len_q", "len_k", "padded_q", "padded_k"), "i32")
     types["out_ptr"] = "*bf16"
-    for is_delayed in delayed:
-        constants = {
-            "D": 128,
-            "M": 128,
-            "N": block_n,
-            "KEY_BLOCK": 1,
-            "PV_FP8": is_fp8,
-            "DELAYED": is_delayed,
-            "ON_GPU": True,
-            "STAGES": stages,
-            "LAST": None,
-        }
-        _compile(_attention_triton.attention_kernel, types, constants, capability=capability)
+    constants = {
+        "D": 128,
+        "M": 128,
+        "N": block_n,
+        "KEY_BLOCK": 1,
+        "PV_FP8": is_fp8,
+        "ON_GPU": True,
+        "STAGES": stages,
+        "LAST": None,
+    }
+    _compile(_attention_triton.attention_kernel, types, constants, capability=capability)
+
+
+def _hopper():
+    """Ours in Gluon: every config that is offered, and what finds the longest keys."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.experimental.gluon._runtime import GluonASTSource
+
+    from ourvidz.kernels import _attention_gluon, attention_hopper
+
+    kernel = _attention_gluon.attention_kernel
+    names = kernel.arg_names
+    kinds = {torch.bfloat16: "bf16", torch.int8: "i8"}
+    for dtype, configs in (
+        (torch.bfloat16, attention_hopper.CONFIGS_EXACT),
+        (torch.int8, attention_hopper.CONFIGS_INT8),
+    ):
+        for config in configs:
+            keys = (config.block_n * config.parts, 128)
+            types = dict.fromkeys(("q_scale_ptr", "k_scale_ptr", "longest_ptr"), "*fp32")
+            types |= dict.fromkeys(("num_heads", "len_q", "len_k", "padded_q", "padded_k"), "i32")
+            types |= {"out_ptr": "*bf16", "factor": "fp32"}
+            for name, block, kind in (
+                ("q_desc", (64, 128), dtype),
+                ("k_desc", keys, dtype),
+                ("v_desc", keys, torch.bfloat16),
+            ):
+                layout = attention_hopper._layout(block, kind)
+                types[name] = f"tensordesc<{kinds[kind]}{list(block)},{layout!r}>"
+            constants = attention_hopper.constants_of(config, 128, is_int8=dtype == torch.int8)
+            source = GluonASTSource(
+                fn=kernel,
+                signature={name: types.get(name, "constexpr") for name in names},
+                constexprs={(names.index(name),): value for name, value in constants.items()},
+                attrs={
+                    (index,): [["tt.divisibility", 16]]
+                    for index, name in enumerate(names)
+                    if name.endswith("_ptr") or name.startswith("padded")
+                },
+            )
+            options = {"num_warps": 4, "maxnreg": attention_hopper.registers_of(config)}
+            target = GPUTarget("cuda", HOPPER, 32)
+            compiled = triton.compile(source, target=target, options=options)
+            sys.stdout.write(f"{kernel.__name__}-{config.name} {compiled.metadata.shared}\n")
+    types = dict.fromkeys(("num_heads", "batch_stride", "head_stride", "row_stride"), "i32")
+    types |= {"scale_ptr": "*fp32", "longest_ptr": "*i32", "length": "i32", "scale_stride": "i32"}
+    for x_type, scale_block in (("*bf16", 0), ("*i8", 128)):
+        constants = {"D": 128, "BLOCK": 128, "SCALE_BLOCK": scale_block}
+        kernel = _attention_gluon.longest_rows_kernel
+        _compile(kernel, types | {"x_ptr": x_type}, constants, num_warps=4)
+
+
+def _text():
+    from ourvidz.kernels import _text_attention_triton
+
+    types = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr", "out_ptr"), "*bf16") | {"bias_ptr": "*fp32"}
+    types |= dict.fromkeys(("num_heads", "q_batch_stride", "q_token_stride", "length"), "i32")
+    types["factor"] = "fp32"
+    for num_keys in (64, 256):
+        constants = {"T": num_keys, "D": 128, "N": 64, "ON_GPU": True}
+        kernel = _text_attention_triton.text_attention_kernel
+        _compile(kernel, types, constants, num_stages=_text_attention_triton.STAGES)
 
 
 def _main(case):
     if case == "attention":
-        _attention("int8_fp8", delayed=(False, True))
+        _attention("int8_fp8")
         _attention("fp8_fp8")
         _attention("int8_bf16")
+    elif case == "attention-hopper":
+        _hopper()
+    elif case == "text":
+        _text()
     elif case == "attention-ada":
         _attention("int8_fp8", capability=ADA, block_n=64, stages=2)
     elif case == "attention-ampere":
         _attention("int8_bf16", capability=AMPERE, block_n=64, stages=2)
+    elif case.startswith("int8"):
+        from ourvidz.kernels import int8
+
+        if case == "int8":
+            _int8((int8.MANY_ROWS, int8.MANY_INPUTS, int8.FEW_ROWS, int8.SMALL_TILES))
+        else:
+            _int8((int8.SMALL_TILES, int8.SMALL_PAIRS), capability=AMPERE)
     else:
         {"norms": _norms, "rows": _rows, "tokens": _tokens, "values": _values}[case]()
 

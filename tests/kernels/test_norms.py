@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ourvidz.kernels import norms, runtime
+from ourvidz.kernels.int8 import rotate
 
 pytest.importorskip("triton")
 from ourvidz.kernels import _norms_triton
@@ -68,6 +69,74 @@ def test_norm_rope(device, dtype, has_rope):
     torch.testing.assert_close(x, expected, atol=tolerance, rtol=tolerance)
     assert torch.equal(whole[:, : heads * size], untouched[:, : heads * size])
     assert torch.equal(whole[:, 2 * heads * size :], untouched[:, 2 * heads * size :])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("has_delta", [False, True])
+@pytest.mark.parametrize("num_items", [1, 2])
+@pytest.mark.parametrize("width", [64, 192])
+def test_residual_norm_int8(device, dtype, has_delta, num_items, width):
+    torch.manual_seed(num_items)
+    rows = 6
+    x, delta = (torch.randn(rows, width, device=device).mul(3).to(dtype) for _ in range(2))
+    gate, mul, add = (torch.randn(num_items, width, device=device) for _ in range(3))
+    arguments = {"mul": mul, "add": add, "eps": EPS}
+    arguments |= {"delta": delta, "gate": gate} if has_delta else {}
+    total, expected = norms.residual_norm_int8_reference(x.clone(), **arguments)
+    own = x.clone()
+    same, found = norms.residual_norm_int8(own, **arguments)
+    assert same is own
+    torch.testing.assert_close(same, total, atol=2**-6, rtol=2**-6)
+    assert found.data.dtype == torch.int8
+    assert found.data.shape == (rows, width)
+    assert (found.data.abs().amax(dim=1) == 127).all()
+    # The interpreter cuts the sum to bfloat16 where a GPU rounds it.
+    steps = 1 if dtype is torch.float32 else 3
+    assert (found.data.int() - expected.data.int()).abs().max() <= steps
+    torch.testing.assert_close(found.scale, expected.scale, rtol=2**-6, atol=0)
+    # Turned back it is the normalised sum.
+    plain = norms.residual_norm_reference(x.float(), **{**arguments, "delta": None})[1]
+    if not has_delta:
+        back = rotate(found.data.float() * found.scale)
+        assert (back - plain).norm() < 0.02 * plain.norm()
+
+
+@pytest.mark.parametrize("has_delta", [False, True])
+@pytest.mark.parametrize("num_pairs", [3, 70])
+def test_residual_norm_pairs(device, has_delta, num_pairs):
+    torch.manual_seed(num_pairs)
+    width = 128
+    x = torch.randn(num_pairs, width, device=device)
+    x = torch.cat((x, x + 0.1 * torch.randn(num_pairs, width, device=device)))
+    gate, mul, add = (torch.randn(2, width, device=device) for _ in range(3))
+    mul, add = mul[:1].expand(2, -1), add[:1].expand(2, -1)  # as one timestep has it
+    arguments = {"mul": mul, "add": add, "eps": EPS}
+    arguments |= {"delta": x.flip(0), "gate": gate} if has_delta else {}
+    total, expected = norms.residual_norm_pairs_reference(x.clone(), **arguments)
+    same, found = norms.residual_norm_pairs(x.clone(), **arguments)
+    torch.testing.assert_close(same, total)
+    torch.testing.assert_close(found.scale, expected.scale, rtol=1e-4, atol=0)
+    assert found.data.shape == expected.data.shape == (128 * -(-num_pairs // 64), width)
+    pairs = [each.data.unflatten(0, (-1, 2, 64)) for each in (found, expected)]
+    for branch in range(2):
+        ours, theirs = (each[:, branch].flatten(0, 1)[:num_pairs].int() for each in pairs)
+        assert (ours - theirs).abs().max() <= 1
+        assert (ours != theirs).float().mean() < 0.01
+    _, rows = norms.residual_norm_int8_reference(x.clone(), **arguments)
+    values = rotate(rows.data.float() * rows.scale)
+    base, more = (
+        pairs[0][:, branch].flatten(0, 1)[:num_pairs] * found.scale[branch][:, None]
+        for branch in range(2)
+    )
+    assert (rotate(base) - values[num_pairs:]).norm() < 0.01 * values.norm()
+    assert (rotate(base + more) - values[:num_pairs]).norm() < 0.02 * values.norm()
+
+
+def test_residual_norm_int8_of_a_row_of_zeros(device):
+    zeros = torch.zeros(2, 64, device=device)
+    _, rows = norms.residual_norm_int8(zeros.clone(), mul=zeros, add=zeros, eps=EPS)
+    assert not rows.data.any()
+    assert rows.scale.isfinite().all()
 
 
 def test_without_triton_the_reference_runs(monkeypatch):

@@ -242,6 +242,19 @@ def test_nobody_listens():
         OPEN.fetch(server.url, max_bytes=9, timeout_s=5)
 
 
+def test_ask_gives_status_and_a_bounded_body():
+    asked = {"content": b"question", "headers": {"x-a": "1"}, "timeout_s": 10}
+    for status in ("200 OK", "429 Too Many Requests"):
+        with RawServer(reply(status, b"answer")) as server:
+            got = OPEN.ask(server.url + "/v1", **asked, max_bytes=6)
+            assert (got.status, got.content) == (int(status[:3]), b"answer")
+            with pytest.raises(TooLarge):
+                OPEN.ask(server.url + "/v1", **asked, max_bytes=5)
+        assert server.requests[0].endswith(b"\r\n\r\nquestion")
+    with pytest.raises(UrlRefused):
+        GuardedClient().ask("http://site.example/v1", **asked, max_bytes=6)
+
+
 def test_post_sends_body_and_headers():
     with RawServer(reply("202 Accepted")) as server:
         got = OPEN.post(

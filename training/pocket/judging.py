@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ NORMAL_95: Final = 1.959964  # two-sided 95 % quantile of the normal distributio
 VERDICTS_FILE: Final = "verdicts.jsonl"
 ENVIRONMENT_FILE: Final = "environment.json"
 OWN: Final = ".own"  # ends the name of a case whose prompts a person wrote
+PSNR: Final = "psnr_db"  # of a row's frames against the same prompt and seed at `exact`
+MEANS: Final = (PSNR,)
 _CRF: Final = "18"
 _COMPLETE_SHARE: Final = 0.7  # of held-out captions that name every attribute
 
@@ -71,7 +74,7 @@ class Judged:
         seed: As given.
         verdict: Truth by attribute; all of them together make the metric "all".
         aside: Truths of their own that "all" leaves out.
-        numbers: Measured values, reported by their median.
+        numbers: Measured values, reported by their median, those of `MEANS` also by their mean.
         prefix: Of the metrics' names: what the attributes do.
         style: Of the prompt; shares are also given for each style alone.
         notes: Settings, the same on all lines of a case.
@@ -204,9 +207,9 @@ def _shares(lines: Sequence[Judged]) -> dict[str, list[bool]]:
 
 def results_of(lines: Iterable[Judged]) -> list[BenchmarkResult]:
     """Shares with Wilson intervals, and medians with their extremes, case by case."""
-    by_case: dict[tuple[str, str], list[Judged]] = {}
+    by_case: dict[tuple[str, str, str], list[Judged]] = {}
     for line in lines:
-        by_case.setdefault((line.system, line.case), []).append(line)
+        by_case.setdefault((line.system, line.case, line.fidelity), []).append(line)
     results: list[BenchmarkResult] = []
     for found in by_case.values():
         for name, hits in _shares(found).items():
@@ -218,7 +221,11 @@ def results_of(lines: Iterable[Judged]) -> list[BenchmarkResult]:
         for name in sorted({name for line in found for name in line.numbers}):
             values = [line.numbers[name] for line in found if name in line.numbers]
             bounds = (float(np.median(values)), min(values), max(values))
-            results.append(_result(found[0], name, bounds, "1", len(values)))
+            unit = "dB" if name == PSNR else "1"
+            results.append(_result(found[0], name, bounds, unit, len(values)))
+            if name in MEANS:
+                bounds = (statistics.fmean(values), min(values), max(values))
+                results.append(_result(found[0], f"{name}_mean", bounds, unit, len(values)))
     return results
 
 
@@ -226,7 +233,10 @@ def _result(
     line: Judged, metric: str, bounds: tuple[float, float, float], unit: str, n: int
 ) -> BenchmarkResult:
     value, low, high = (round(bound, 4) for bound in bounds)
-    said = "95 % Wilson interval" if unit == "share" else "least and greatest; value is the median"
+    middle = "mean" if metric.endswith("_mean") else "median"
+    said = (
+        "95 % Wilson interval" if unit == "share" else f"least and greatest; value is the {middle}"
+    )
     return BenchmarkResult(
         case=line.case,
         system=line.system,
@@ -244,17 +254,17 @@ def _result(
 def table(results: Sequence[BenchmarkResult]) -> str:
     """The results as text, one line a case."""
     lines: list[str] = []
-    for system, case in dict.fromkeys((r.system, r.case) for r in results):
+    for system, case, fidelity in dict.fromkeys((r.system, r.case, r.fidelity) for r in results):
         cells: list[str] = []
-        for r in results:
-            if (r.system, r.case) != (system, case):
-                continue
+        of_case = [r for r in results if (r.system, r.case, r.fidelity) == (system, case, fidelity)]
+        for r in of_case:
             scale = 100 if r.unit == "share" else 1
             low, high = scale * (r.low or 0.0), scale * (r.high or 0.0)
             name = r.metric.partition("_")[2] if r.unit == "share" else r.metric
             cells.append(f"{name} {scale * r.value:.3g} [{low:.3g}-{high:.3g}]")
-        n = max(r.n for r in results if (r.system, r.case) == (system, case))
-        lines.append(f"{system} {case} (n={n}): " + "  ".join(cells))
+        n = max(r.n for r in of_case)
+        name = case if fidelity == "exact" else f"{case} {fidelity}"
+        lines.append(f"{system} {name} (n={n}): " + "  ".join(cells))
     return "\n".join(lines)
 
 
@@ -270,14 +280,14 @@ def read(paths: Iterable[Path]) -> list[Judged]:
 
     A process that was ended while writing leaves a last line that is cut off: it is left out.
     """
-    found: dict[tuple[str, str, str, int], Judged] = {}
+    found: dict[tuple[str, str, str, str, int], Judged] = {}
     for path in paths:
         for text in path.read_text(encoding="utf-8").splitlines():
             try:
                 line = Judged(**json.loads(text))
             except ValueError:
                 continue
-            found[line.system, line.case, line.prompt, line.seed] = line
+            found[line.system, line.case, line.fidelity, line.prompt, line.seed] = line
     return list(found.values())
 
 

@@ -46,6 +46,7 @@ class Waiting:
     tasks: list[Task]
     seeds: list[int]
     made_s: float
+    numbers: list[dict[str, float]]
     verdicts: AsyncResult[list[dict[str, bool]]] | list[dict[str, bool]]
 
 
@@ -61,6 +62,7 @@ class Runner(Generic[CaseT]):
         batch: Rows made at a time.
         seed: The first row's seed; later rows count up.
         budget_s: Seconds after which no further case begins.
+        measure: Measures an item's frames, one entry a row, beside what the judges say.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class Runner(Generic[CaseT]):
         batch: int,
         seed: int,
         budget_s: float,
+        measure: Callable[[Item[CaseT], Sequence[Pixels]], list[dict[str, float]]] | None = None,
     ) -> None:
         self.out, self.system, self.make, self.prompts = out, system, make, prompts
         self.pool, self.batch, self.seed = pool, batch, seed
+        self.measure = measure
         self.deadline = time.monotonic() + budget_s
         self._waiting: list[Waiting] = []
         out.mkdir(parents=True, exist_ok=True)
@@ -122,7 +126,9 @@ class Runner(Generic[CaseT]):
 
         frames = in_batches(make, [p.text for p in wanted], seeds, self.batch)
         made_s = time.monotonic() - begin
-        folder = self.out / item.label
+        numbers = self.measure(item, frames) if self.measure else [{} for _ in frames]
+        fidelity = getattr(item.case, "fidelity", "exact")
+        folder = self.out / (item.label if fidelity == "exact" else f"{item.label}-{fidelity}")
         folder.mkdir(parents=True, exist_ok=True)
         suffix = "mp4" if len(frames[0]) > 1 else "png"
         tasks = [
@@ -137,7 +143,14 @@ class Runner(Generic[CaseT]):
         # The frames are in the judges' hands by now; kept here they would fill the memory.
         kept = [Task(prompt=t.prompt, frames=t.frames[:0], path=t.path) for t in tasks]
         self._waiting.append(
-            Waiting(item=item, tasks=kept, seeds=seeds, made_s=made_s, verdicts=verdicts)
+            Waiting(
+                item=item,
+                tasks=kept,
+                seeds=seeds,
+                made_s=made_s,
+                numbers=numbers,
+                verdicts=verdicts,
+            )
         )
 
     def _collect(self) -> None:
@@ -154,18 +167,28 @@ class Runner(Generic[CaseT]):
                 prompt=task.prompt.text,
                 seed=seed,
                 verdict=verdict,
+                numbers=numbers,
                 style=task.prompt.style,
                 notes=notes,
-                fidelity="draft" if item.case.precision == "float8" else "exact",
+                fidelity=_fidelity(item),
                 file=task.path.relative_to(self.out).as_posix(),
                 family=item.family,
                 setting=item.setting,
             )
-            for task, seed, verdict in zip(done.tasks, done.seeds, found, strict=True)
+            for task, seed, verdict, numbers in zip(
+                done.tasks, done.seeds, found, done.numbers, strict=True
+            )
         ]
         judging.append(self.out / judging.VERDICTS_FILE, lines)
         shown = judging.table(judging.results_of(lines))
         print(f"{shown}  ({done.made_s:.1f} s to make)", flush=True)
+
+
+def _fidelity(item: Item[Any]) -> str:
+    """What a case's results stand under; rounded weights alone keep no promise of the product."""
+    if item.case.precision == "float8":
+        return "draft"
+    return getattr(item.case, "fidelity", "exact")
 
 
 def arguments(description: str, *, cases: str, known: Sequence[str]) -> argparse.ArgumentParser:

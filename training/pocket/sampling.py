@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,11 +20,17 @@ from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepSchedu
 from torch import Tensor, nn
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from ourvidz.catalog.step_plan import DRAFT_NAME, CalibrationFile, SamplerKey, read_calibrations
+from ourvidz.kernels.chosen import ChosenAttention
+from ourvidz.models.wan.fast import FastWan
+from ourvidz.models.wan.step_cache import StepCache
 from training.pocket import common, wan_vae
 from training.pocket.captions import DEFAULT_NEGATIVE_PROMPT
 from training.pocket.detector import Pixels
 
 Precision = Literal["float32", "bfloat16", "float16", "float8"]
+Fidelity = Literal["exact", "high", "draft"]
+FIDELITIES: Final[tuple[Fidelity, ...]] = ("exact", "high", "draft")
 PRECISIONS: Final[tuple[Precision, ...]] = ("float32", "bfloat16", "float16", "float8")
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 _E4M3_MAX: Final = 448.0
@@ -36,6 +43,9 @@ class Case:
     Precision is that of the weights and activations of transformer and text encoder; latents,
     guidance, schedulers and the VAE stay in float32, as the engine keeps them. "float8" rounds the
     transformer's linear weights only and computes in float32.
+
+    Fidelity is the product's: `high` is its 8-bit forward, `draft` leaves out the evaluations that
+    the plan in the model's folder leaves out.
     """
 
     num_frames: int = 33
@@ -47,6 +57,7 @@ class Case:
     guidance: float = 6.5
     negative_prompt: str = DEFAULT_NEGATIVE_PROMPT
     precision: Precision = "float32"
+    fidelity: Fidelity = "exact"
 
     @property
     def notes(self) -> str:
@@ -67,6 +78,27 @@ class Models:
     tokenizer: Any
     max_sequence_length: int
     device: torch.device
+    plans: CalibrationFile | None = None  # of `draft`, where the folder has some
+
+    def cache(self, case: Case) -> StepCache | None:
+        """What a case leaves out; None for one that evaluates everything.
+
+        Raises:
+            ValueError: A `draft` for which there is no plan.
+        """
+        if case.fidelity != "draft":
+            return None
+        key = SamplerKey(
+            scheduler={"dpm": "dpm++"}.get(case.scheduler, case.scheduler),
+            num_inference_steps=case.steps,
+            flow_shift=case.shift,
+            guidance_scale=case.guidance,
+            is_video=case.num_frames > 1,
+        )
+        found = self.plans.find(key) if self.plans else None
+        if found is None:
+            raise ValueError(f"no plan for a draft of {key}")
+        return StepCache(found.plan)
 
     def fits(self, text: str) -> bool:
         """Whether the text encoder reads a text to its end."""
@@ -105,6 +137,7 @@ def load(folder: Path, device: torch.device, precision: Precision = "float32") -
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
         max_sequence_length=facts["max_sequence_length"],
         device=device,
+        plans=read_calibrations(folder / DRAFT_NAME) if (folder / DRAFT_NAME).exists() else None,
     )
 
 
@@ -143,6 +176,23 @@ def _velocity(models: Models, latents: Tensor, at: Tensor, text: Tensor) -> Tens
     return transformer(inputs, at, words, return_dict=False)[0].float()
 
 
+def _evaluation(
+    models: Models, case: Case, texts: Sequence[Tensor]
+) -> Callable[[Tensor, Tensor, int], list[Tensor]]:
+    """What evaluates the network for the first N texts at a state and a timestep []."""
+    if case.fidelity == "high":
+        attention = ChosenAttention(is_8bit=True)
+        fast = FastWan(models.transformer, attention=attention, is_8bit=True)
+        words = [fast.text(text) for text in texts]
+        return lambda latents, at, count: fast.velocities(latents, at, words[:count])
+
+    def evaluate(latents: Tensor, at: Tensor, count: int) -> list[Tensor]:
+        at = at.expand(len(latents))
+        return [_velocity(models, latents, at, text) for text in texts[:count]]
+
+    return evaluate
+
+
 @torch.inference_mode()
 def sample(models: Models, prompts: Sequence[str], case: Case, *, seeds: Sequence[int]) -> Pixels:
     """Makes clips or single frames.
@@ -163,12 +213,17 @@ def sample(models: Models, prompts: Sequence[str], case: Case, *, seeds: Sequenc
     latents = noise(shape, seeds, models.device)
     scheduler = scheduler_of(case)
     scheduler.set_timesteps(case.steps, device=models.device)
-    for t in scheduler.timesteps:
-        at = t.expand(len(prompts))
-        velocity = _velocity(models, latents, at, cond)
-        if case.guidance > 1:
-            unguided = _velocity(models, latents, at, uncond)
-            velocity = unguided + case.guidance * (velocity - unguided)
+    texts = [cond, uncond] if case.guidance > 1 else [cond]
+    evaluate, cache = _evaluation(models, case, texts), models.cache(case)
+    for index, t in enumerate(scheduler.timesteps):
+        if cache is not None:
+            velocity = cache.velocity(
+                index, latents, partial(evaluate, latents, t), guidance_scale=case.guidance
+            )
+        else:
+            velocity, *others = evaluate(latents, t, len(texts))
+            for unguided in others:
+                velocity = unguided + case.guidance * (velocity - unguided)
         latents = scheduler.step(velocity, t, latents, return_dict=False)[0]
     std = torch.tensor(config.latents_std, device=models.device).view(1, -1, 1, 1, 1)
     mean = torch.tensor(config.latents_mean, device=models.device).view(1, -1, 1, 1, 1)

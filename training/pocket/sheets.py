@@ -197,7 +197,9 @@ def plan(runs: Sequence[Path], out: Path) -> list[Sheet]:
         file = folder / judging.VERDICTS_FILE
         for line in judging.read([file] if file.exists() else []):
             if line.file:
-                key = (line.system, line.family or line.case, bool(line.family))
+                is_exact = line.fidelity == "exact"
+                case = line.case if is_exact else f"{line.case}-{line.fidelity}"
+                key = (line.system, line.family or case, bool(line.family))
                 rows = found.setdefault(key, {})
                 rows.setdefault(line.setting, (folder, []))[1].append(line)
     return [

@@ -16,6 +16,7 @@ from ourvidz.catalog.parameters import (
     Parameter,
 )
 from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE, resolve
+from ourvidz.checkpoints.confirmations import offers_of
 from ourvidz.core.request import MediaType
 
 _TYPES = {"str": "string", "choice": "string", "int": "integer", "float": "number"}
@@ -103,6 +104,7 @@ def _preset(job: JobType, name: str, catalogue: Catalogue, settings: Settings) -
         seed=0,
         job_type=job.name,
         preset=name,
+        offers=offers_of(settings),
     )
     model = catalogue.model_for(settings.profile, job.role)
     resolved = request.to_dict()

@@ -5,7 +5,7 @@ Each application has a registry of its own, so that several can live in one proc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 import ourvidz
 from ourvidz.core.job import JobState
-from ourvidz.jobs.model import JobFilter
+from ourvidz.jobs.model import JobFilter, Json
 from ourvidz.jobs.store import JobStore
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -79,6 +79,7 @@ class StoreCollector(Collector):
             for model, num_bytes in worker.resident.items():
                 resident.add_metric([worker.id, model], float(num_bytes))
         yield resident
+        yield from _memory([(worker.id, worker.facts.get("memory") or {}) for worker in workers])
 
     def _durations(self) -> Metric:
         """Return run times of the last succeeded jobs: count and sum by job type."""
@@ -96,6 +97,46 @@ class StoreCollector(Collector):
         for job_type, times_s in sorted(by_type.items()):
             family.add_metric([job_type], count_value=len(times_s), sum_value=sum(times_s))
         return family
+
+
+_MEMORY_KINDS = ("weights", "derived", "arriving", "activations", "free")
+
+
+def _memory(told: Sequence[tuple[str, Json]]) -> Iterable[Metric]:
+    """Return what workers told of their devices' memory; nothing of one that has not yet."""
+    told = [(worker_id, memory) for worker_id, memory in told if memory]
+    budget = GaugeMetricFamily(
+        "ourvidz_memory_budget_bytes",
+        "Bytes of a worker's device, or of host memory for copies of weights, that it may use.",
+        labels=["worker", "place"],
+    )
+    used = GaugeMetricFamily(
+        "ourvidz_memory_bytes",
+        "Bytes of a worker's device by kind: weights, what is made of them (derived), what is "
+        "arriving, what is kept for the work itself (activations), free (may be negative).",
+        labels=["worker", "kind"],
+    )
+    pressure = GaugeMetricFamily(
+        "ourvidz_memory_pressure",
+        "1 for the level that a worker's device is at: ok, tight or full.",
+        labels=["worker", "level"],
+    )
+    components = GaugeMetricFamily(
+        "ourvidz_component_bytes",
+        "Bytes of a model's component where its weights are: device, host, page_cache or disk.",
+        labels=["worker", "model", "component", "place"],
+    )
+    for worker_id, memory in told:
+        for place, name in (("device", "budget_bytes"), ("host", "host_budget_bytes")):
+            budget.add_metric([worker_id, place], float(memory.get(name, 0)))
+        for kind in _MEMORY_KINDS:
+            used.add_metric([worker_id, kind], float(memory.get(f"{kind}_bytes", 0)))
+        for level in ("ok", "tight", "full"):
+            pressure.add_metric([worker_id, level], float(memory.get("level") == level))
+        for placed in memory.get("components", ()):
+            labels = [worker_id, placed["model"], placed["name"], placed["place"]]
+            components.add_metric(labels, float(placed["bytes"]))
+    yield from (budget, used, pressure, components)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

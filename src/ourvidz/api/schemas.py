@@ -308,7 +308,9 @@ class EnhancementAnswer(Answer):
     """What the enhancer made of the prompt."""
 
     enhanced_prompt: str | None
-    verdict: str | None = Field(description="usable, refused, empty, runaway or off_language.")
+    verdict: str | None = Field(
+        description="usable, refused, empty, runaway, off_language or unavailable."
+    )
     model: str | None
     num_tokens_in: int | None
     num_tokens_out: int | None
@@ -485,6 +487,39 @@ class Residency(Answer):
     bytes: int
 
 
+class FidelityFigure(Answer):
+    """One number of a verdict."""
+
+    metric: str
+    value: float
+    limit: float | None = Field(description="What it has to keep to; none where it is told only.")
+    is_least: bool = Field(description="The limit is the least; else the most.")
+    unit: str
+    is_held: bool
+
+
+class FidelityVerdict(Answer):
+    """What `ourvidz bench confirm` found last."""
+
+    is_held: bool = Field(description="Every bound was kept to.")
+    is_random: bool = Field(description="On weights of random values, which prove nothing.")
+    created_at: str
+    device: str
+    version: str = Field(description="Of OurVidz.")
+    plan: str = Field(description="What was run.")
+    figures: list[FidelityFigure]
+
+
+class FidelityAnswer(Answer):
+    """A fidelity of a model, here and now."""
+
+    fidelity: str
+    is_offered: bool
+    reason: str | None = Field(description="Why it is not offered.")
+    command: str | None = Field(description="What may make it offered, on the worker's machine.")
+    verdict: FidelityVerdict | None
+
+
 class ModelAnswer(Answer):
     """A model of the catalogue, and where it is loaded."""
 
@@ -499,7 +534,9 @@ class ModelAnswer(Answer):
     height: int
     num_frames: int
     fps: int
-    fidelities: list[str]
+    fidelities: list[str] = Field(description="That jobs may ask for.")
+    default_fidelity: str = Field(description="Of jobs that ask for none.")
+    fidelity_verdicts: list[FidelityAnswer] = Field(description="All of them, offered or not.")
     resident_on: list[Residency]
 
 
@@ -515,6 +552,32 @@ class Commanded(Answer):
     worker_ids: list[str]
 
 
+class PlacedComponent(Answer):
+    """A part of a model and where its weights are."""
+
+    model: str
+    name: str = Field(description="text_encoder, transformer, unet, vae...")
+    place: Literal["device", "host", "page_cache", "disk"]
+    bytes: int = Field(description="There; on the device with graphs and 8-bit copies.")
+
+
+class WorkerMemory(Answer):
+    """How full a worker's device is, in bytes, as its plan counts them."""
+
+    level: Literal["ok", "tight", "full"] = Field(
+        description="tight: less than a tenth of the budget is free; full: nothing is."
+    )
+    budget_bytes: int = Field(description="What the worker may use; 0 where no limit is known.")
+    weights_bytes: int
+    derived_bytes: int = Field(description="Made of weights: 8-bit copies, graphs, caches.")
+    arriving_bytes: int = Field(description="Being loaded.")
+    activations_bytes: int = Field(description="Kept free for the work itself.")
+    free_bytes: int = Field(description="Negative: less is free than the work wants.")
+    host_bytes: int = Field(description="Copies of weights in host memory.")
+    host_budget_bytes: int
+    components: list[PlacedComponent]
+
+
 class WorkerAnswer(Answer):
     """A worker process."""
 
@@ -527,6 +590,7 @@ class WorkerAnswer(Answer):
     models: list[str]
     resident: dict[str, int]
     jobs: list[str]
+    memory: WorkerMemory | None = Field(description="null until the worker has told it.")
     facts: dict[str, Any]
 
 

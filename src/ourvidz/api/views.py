@@ -23,9 +23,11 @@ from ourvidz.api.schemas import (
     JobAnswer,
     KeyAnswer,
     Ledger,
+    PlacedComponent,
     Progress,
     QuotaValues,
     WorkerAnswer,
+    WorkerMemory,
 )
 from ourvidz.core.job import JobState
 from ourvidz.core.redact import without_paths
@@ -79,6 +81,8 @@ def event_answer(event: Event) -> EventAnswer:
 
 def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
     """Return one worker."""
+    facts = dict(worker.facts)
+    memory = facts.pop("memory", None)
     return WorkerAnswer(
         id=worker.id,
         host=worker.host,
@@ -89,8 +93,18 @@ def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
         models=list(worker.models),
         resident={model: int(num_bytes) for model, num_bytes in worker.resident.items()},
         jobs=list(worker.jobs),
-        facts=scrubbed(dict(worker.facts)),
+        memory=_memory(memory) if memory else None,
+        facts=scrubbed(facts),
     )
+
+
+def _memory(told: Mapping[str, Any]) -> WorkerMemory:
+    """Return what a worker told of its memory; a worker of another release may tell less."""
+    numbers = {
+        name: int(told.get(name, 0)) for name in WorkerMemory.model_fields if name.endswith("bytes")
+    }
+    components = [PlacedComponent(**placed) for placed in told.get("components", ())]
+    return WorkerMemory(level=told.get("level", "ok"), components=components, **numbers)
 
 
 def key_values(key: ApiKey) -> dict[str, Any]:

@@ -216,8 +216,7 @@ def request_of(
 ) -> GenerationRequest:
     """Return the request that a case runs.
 
-    The fidelity is set after the request is resolved: a benchmark is what decides whether a
-    fidelity will be offered, so it must run before it is.
+    Any fidelity, offered or not: a benchmark is what decides whether one will be.
 
     Args:
         fidelity: what our side may use.
@@ -241,12 +240,13 @@ def request_of(
         prompt=prompt or PROMPTS[settings.profile],
         seed=SEED,
         job_type=job.name,
-        values=legal,
+        values={**legal, "fidelity": fidelity.value},
+        unconfirmed=True,
     )
     plan = request.enhancement
     if plan is not None:
         plan = dataclasses.replace(plan, max_new_tokens=_NEW_TOKENS, on_failure="fallback")
-    return dataclasses.replace(request, fidelity=fidelity, enhancement=plan)
+    return dataclasses.replace(request, enhancement=plan)
 
 
 # ------------------------------------------------------------------------------------- the floors

@@ -25,6 +25,7 @@ from ourvidz.catalog.job_types import JOB_TYPES, JobType, Preset
 from ourvidz.catalog.models import MODELS, Model, Role
 from ourvidz.catalog.parameters import BY_NAME, suggest
 from ourvidz.core.errors import ConfigInvalid
+from ourvidz.core.request import Fidelity
 
 DEFAULT_CONFIG_FILE = "ourvidz.toml"
 
@@ -273,6 +274,11 @@ class Settings(BaseSettings):
     techniques_off: tuple[str, ...] = Field(
         default=(), description="Techniques that no job may use, by name."
     )
+    default_fidelity: dict[str, Fidelity] = Field(
+        default_factory=dict,
+        description="What jobs of a model promise when they are asked for nothing, by catalogue "
+        "id: `high` or `draft`, once `ourvidz bench confirm` has held its bounds; `exact` else.",
+    )
     embed_cache_bytes: int = Field(
         default=256 * 2**20,
         ge=0,
@@ -282,6 +288,18 @@ class Settings(BaseSettings):
     )
     enhancement: EnhancementConfig = Field(
         default_factory=EnhancementConfig, description="How prompts are enriched."
+    )
+    enhancer_url: str | None = Field(
+        default=None,
+        description="An OpenAI-compatible server that enriches prompts in place of a model on the "
+        "device: its base (`http://127.0.0.1:8001/v1`) or its whole chat completions address.",
+    )
+    enhancer_model: str = Field(default="default", description="Its model.")
+    enhancer_api_key: SecretStr | None = Field(default=None, description="Its key.")
+    enhancer_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Longest wait for its answer; then as `enhancement.on_failure` says.",
     )
     database_url: str | None = Field(
         default=None,
@@ -390,6 +408,12 @@ def catalogue_of(settings: Settings) -> Catalogue:
             raise ConfigInvalid(
                 f"negative_prompts names the unknown job type {name!r}.",
                 hint=suggest(name, tuple(catalogue.job_types)),
+            )
+    for model_id in settings.default_fidelity:
+        if model_id not in catalogue.models:
+            raise ConfigInvalid(
+                f"default_fidelity names the unknown model {model_id!r}.",
+                hint=suggest(model_id, tuple(catalogue.models)),
             )
     return catalogue
 

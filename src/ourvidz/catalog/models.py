@@ -97,6 +97,7 @@ MODELS: tuple[Model, ...] = (
         prompt_token_limit=96,
         default_negative_prompt=_POCKET_NEGATIVE,
         enhancement_template=_POCKET_TEMPLATE,
+        fidelities=(Fidelity.EXACT, Fidelity.DRAFT),  # see its draft.json
     ),
     Model(
         id="pocket-image",

@@ -212,8 +212,9 @@ def _techniques() -> str:
         [
             "# Techniques",
             "What makes jobs faster. A technique keeps the promise of its `fidelity` and serves "
-            "the looser ones too; `techniques_off` in the configuration goes back to the library's "
-            "own path. No model offers `high` or `draft` yet.",
+            "the looser ones too (those of `high` serve `draft` where the model offers `high`); "
+            "`techniques_off` in the configuration goes back to the library's own path. `draft` is "
+            "offered for `pocket-video`, `high` for no model yet.",
             _table(
                 ["name", "fidelity", "what it does"],
                 [(f"`{each.name}`", each.fidelity.value, each.text) for each in TECHNIQUES],

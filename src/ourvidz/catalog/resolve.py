@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ourvidz.catalog.catalogue import Catalogue
@@ -10,6 +10,7 @@ from ourvidz.catalog.config import Settings
 from ourvidz.catalog.few_step import Sampling
 from ourvidz.catalog.job_types import BASELINE, JobType, Preset
 from ourvidz.catalog.models import Model, Role
+from ourvidz.catalog.offers import Offers, confirm_command, listed_offers
 from ourvidz.catalog.parameters import BY_NAME, check_num_frames, check_prompt, suggest
 from ourvidz.catalog.scaling import native_size, scaled_frames
 from ourvidz.core.errors import InvalidRequest, UnknownName
@@ -31,12 +32,17 @@ def resolve(
     job_type: str = DEFAULT_JOB_TYPE,
     preset: str = BASELINE,
     values: Mapping[str, Any] | None = None,
+    offers: Offers = listed_offers,
+    unconfirmed: bool = False,
 ) -> GenerationRequest:
     """Return the complete request for ``prompt``.
 
     Args:
         seed: used when ``values`` names none; the caller draws it.
         values: parameters that the person set, by name; ``None`` values count as unset.
+        offers: which fidelities a model may be asked for; the catalogue's alone by default.
+        unconfirmed: allow every fidelity: for benchmarks, which find out whether one may be
+            offered. Without one in ``values`` it is ``exact``.
 
     Raises:
         UnknownName: job type, preset, parameter or choice that does not exist.
@@ -45,11 +51,17 @@ def resolve(
     job = catalogue.job_type(job_type)
     chosen = catalogue.preset(job_type, preset)
     model = catalogue.model_for(settings.profile, job.role)
+    enhancer = catalogue.model_for(settings.profile, Role.ENHANCER) if job.is_enhanced else None
     given = {name: value for name, value in (values or {}).items() if value is not None}
     _check_given(given, job, model)
+    # An endpoint's answers are its own: no fidelity of ours.
+    is_ours = settings.enhancer_url is None
+    models = (model, enhancer) if enhancer is not None and is_ours else (model,)
+    default = Fidelity.EXACT if unconfirmed else _default_fidelity(models, settings, offers)
     sampling = model.sampling
     merged = {
         **_defaults(job, chosen, model, settings, seed),
+        "fidelity": default.value,
         **chosen.overrides,
         **_sampled(sampling),
         **given,
@@ -59,7 +71,9 @@ def resolve(
         checked["scheduler"] = sampling.scheduler  # lcm is no choice of a request
     is_video = job.media_type is MediaType.VIDEO
     num_frames = _num_frames(job, chosen, model, given)
-    _check_fidelity(model, Fidelity(str(checked["fidelity"])))
+    fidelity = Fidelity(str(checked["fidelity"]))
+    if not unconfirmed:
+        _check_fidelity(models, fidelity, offers)
     negative_prompt = str(checked["negative_prompt"])
     return GenerationRequest(
         job_type=job.name,
@@ -82,8 +96,8 @@ def resolve(
         guidance_scale=float(checked["guidance_scale"]),
         scheduler=str(checked["scheduler"]),
         flow_shift=float(checked["flow_shift"]) if "flow_shift" in checked else None,
-        fidelity=Fidelity(str(checked["fidelity"])),
-        enhancement=_enhancement(catalogue, settings, model) if job.is_enhanced else None,
+        fidelity=fidelity,
+        enhancement=None if enhancer is None else _enhancement(enhancer, settings, model),
         sigmas=sampling.sigmas if sampling is not None else (),
         timestep_spacing=sampling.timestep_spacing if sampling is not None else None,
     )
@@ -117,7 +131,6 @@ def _defaults(
         "num_inference_steps": job.num_inference_steps,
         "guidance_scale": job.guidance_scale,
         "scheduler": job.scheduler,
-        "fidelity": Fidelity.EXACT.value,
     }
     if job.flow_shift is not None:
         values["flow_shift"] = job.flow_shift
@@ -168,18 +181,31 @@ def _num_frames(job: JobType, preset: Preset, model: Model, given: Mapping[str, 
     return scaled_frames(model.num_frames, job.frames_share * preset.frames_share)
 
 
-def _check_fidelity(model: Model, fidelity: Fidelity) -> None:
-    if fidelity not in model.fidelities:
-        offered = ", ".join(model.fidelities)
-        raise InvalidRequest(
-            f"fidelity {fidelity.value!r} is not offered for {model.id!r}.",
-            param="fidelity",
-            hint=f"Offered: {offered}.",
-        )
+def _default_fidelity(models: Sequence[Model], settings: Settings, offers: Offers) -> Fidelity:
+    """Return what a job promises that was asked for nothing: the operator's default of its model.
+
+    One that is not offered (any more) gives way to ``exact``, which keeps the looser promise too.
+    """
+    default = settings.default_fidelity.get(models[0].id, Fidelity.EXACT)
+    if default is Fidelity.EXACT:
+        return default
+    is_offered = all(offers(model)[default].is_offered for model in models)
+    return default if is_offered else Fidelity.EXACT
 
 
-def _enhancement(catalogue: Catalogue, settings: Settings, target: Model) -> EnhancementPlan:
-    enhancer = catalogue.model_for(settings.profile, Role.ENHANCER)
+def _check_fidelity(models: Sequence[Model], fidelity: Fidelity, offers: Offers) -> None:
+    for model in models if fidelity is not Fidelity.EXACT else ():
+        offer = offers(model)[fidelity]
+        if not offer.is_offered:
+            raise InvalidRequest(
+                f"fidelity {fidelity.value!r} is not offered for {model.id!r}: {offer.reason}.",
+                param="fidelity",
+                hint=f"Ask for exact, or let it be confirmed where jobs run: "
+                f"`{confirm_command(model.id, fidelity)}`.",
+            )
+
+
+def _enhancement(enhancer: Model, settings: Settings, target: Model) -> EnhancementPlan:
     return EnhancementPlan(
         model=enhancer.id,
         template=target.enhancement_template,

@@ -39,6 +39,7 @@ from ourvidz.catalog.catalogue import PROFILES, Catalogue
 from ourvidz.catalog.config import Settings, catalogue_of, load_settings
 from ourvidz.catalog.models import Role
 from ourvidz.catalog.parameters import BY_NAME
+from ourvidz.cli import bench_calibrate, bench_confirm
 from ourvidz.cli.output import console, print_json
 from ourvidz.core.errors import InvalidRequest, ModelMissing
 from ourvidz.core.request import Fidelity
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Measure this machine's ceilings, and us beside the library.", no_args_is_help=True
 )
+bench_confirm.register(app)
+bench_calibrate.register(app)
 
 _CASE_NAMES = ", ".join(BY_CASE)
 _DEFAULT_REPEATS = 3

@@ -132,6 +132,10 @@ def _models(settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
         for role in Role:
             model = catalogue.model_for(profile, role)
             in_use = profile == settings.profile
+            if role is Role.ENHANCER and in_use and settings.enhancer_url is not None:
+                text = f"{settings.enhancer_model}: behind enhancer_url"
+                yield Finding(topic="models in use", ok=True, text=text)
+                continue
             topic = "models in use" if in_use else "other models"
             try:
                 path: Path = locate(model.id)

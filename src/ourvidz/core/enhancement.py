@@ -14,7 +14,7 @@ class Enhancement:
     original_prompt: str
     enhanced_prompt: str | None  # None when the answer was not usable
     answer: str  # the model's answer, as it came
-    verdict: str  # usable, refused, empty, runaway or off_language
+    verdict: str  # usable, refused, empty, runaway, off_language or unavailable
     model: str
     num_tokens_in: int  # of the enhancer's tokenizer
     num_tokens_out: int  # of the enhancer's tokenizer

@@ -164,16 +164,23 @@ def wait_for(
         return [context.take(future) for future in futures]
     start_s = context.clock.monotonic()
     yield PhaseStarted(phase=phase)
-    while _are_loading(futures, timeout_s=_block_s(context)):
-        context.cancel.raise_if_cancelled()
-        if context.patience is not None:
-            yield Waiting(phase=phase)
+    yield from wait_until_done(context, phase, futures)
     modules = [context.take(future) for future in futures]
     yield PhaseEnded(phase=phase, duration_s=context.clock.monotonic() - start_s)
     return modules
 
 
-def _are_loading(futures: Sequence[Future[Component]], *, timeout_s: float) -> bool:
+def wait_until_done(
+    context: JobContext, phase: Phase, futures: Sequence[Future[Any]]
+) -> Generator[JobEvent, None, None]:
+    """Wait as ``wait_for`` does, for anything that happens elsewhere."""
+    while _are_pending(futures, timeout_s=_block_s(context)):
+        context.cancel.raise_if_cancelled()
+        if context.patience is not None:
+            yield Waiting(phase=phase)
+
+
+def _are_pending(futures: Sequence[Future[Any]], *, timeout_s: float) -> bool:
     state = futures_wait(futures, timeout=timeout_s, return_when=FIRST_EXCEPTION)
     for future in state.done:
         future.result()  # one that failed ends the job at once
@@ -198,7 +205,7 @@ def drive_units(
     """
     start_s = context.clock.monotonic()
     yield PhaseStarted(phase=phase, num_units=num_units)
-    done = 0
+    done = num_calls = num_skipped = 0
     try:
         with device_phase(context.recorder, phase, context.device) as facts:
             timer = UnitTimer(context.device, context.clock)
@@ -208,16 +215,22 @@ def drive_units(
                     num_lost = context.recorder.num_lost_turns
                     timer.skip()
                 try:
-                    next(units)
+                    unit = next(units)
                 except StopIteration as stop:
                     result = stop.value
                     break
                 timer.unit_done()
                 done += 1
+                num_calls += getattr(unit, "num_forwards", 0)
+                num_skipped += getattr(unit, "num_skipped", 0)
                 context.cancel.raise_if_cancelled()
                 yield Progress(phase=phase, done=done, num_units=num_units)
             unit_times_s = timer.unit_times_s()
             facts["num_units"] = done
+            if num_calls:
+                facts["network_calls"] = num_calls
+            if num_skipped:
+                facts["network_calls_skipped"] = num_skipped
             if num_lost != first_lost:  # the span's own events would count the others' work
                 facts["device_s"] = sum(unit_times_s)
     finally:

@@ -16,20 +16,22 @@ from ourvidz.catalog.techniques import techniques_of
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
 from ourvidz.core.enhancement import Enhancement
-from ourvidz.core.errors import InvalidRequest, OurVidzError, OutOfMemory
+from ourvidz.core.errors import InvalidRequest, ModelMissing, OurVidzError, OutOfMemory
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, PromptEnhanced
 from ourvidz.core.phase import CompileState, LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import EnhancementPlan, Fidelity, GenerationRequest
 from ourvidz.engine import enhance, sdxl, wan
 from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
+from ourvidz.engine.chat import ChatEndpoint
 from ourvidz.engine.context import JobContext, Patience, check_token_count, wait_for
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
+from ourvidz.engine.draft import calibration_of
 from ourvidz.engine.embed_files import EmbedFiles
 from ourvidz.engine.embeds import TextEmbedCache, TextKey
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
 from ourvidz.engine.memory_plan import MemoryPressure
-from ourvidz.engine.residency import Component, Residency
+from ourvidz.engine.residency import Component, ComponentSpec, Placed, Residency
 from ourvidz.engine.result import EngineResult
 from ourvidz.engine.variants import Variant, base_of
 
@@ -48,9 +50,10 @@ class _Family(Protocol):
 
     def import_libraries(self) -> None: ...
 
-    def request_all(self, context: JobContext, model_id: str) -> Sequence[Future[Component]]: ...
+    def component_specs(self, context: JobContext, model_id: str) -> Sequence[ComponentSpec]: ...
 
 
+_ENCODERS = {"wan": ("text_encoder",), "sdxl": ("text_encoder", "text_encoder_2")}
 _FAMILIES: dict[str, _Family] = {"wan": wan, "sdxl": sdxl, "qwen": enhance}
 
 
@@ -75,6 +78,8 @@ class Engine:
         host_cache_gib: float | None = None,
         embed_files: EmbedFiles | None = None,
         variants: Mapping[str, Variant] | None = None,
+        endpoint: ChatEndpoint | None = None,
+        high_models: Collection[str] = (),
     ) -> None:
         """Choose the device; nothing is loaded before the first job.
 
@@ -90,14 +95,20 @@ class Engine:
             host_cache_gib: host memory for copies of weights; see ``Residency``.
             embed_files: where embeddings of prompts outlive the process; None: nowhere.
             variants: models made of another one's files, by catalogue id.
+            endpoint: enhances prompts in place of a model on the device.
+            high_models: catalogue ids of the models whose `draft` may use 8 bits, since they
+                offer `high`.
 
         Raises:
             ConfigInvalid: no such device.
             UnknownName: ``techniques_off`` names no technique.
         """
         self._techniques = {
-            fidelity: techniques_of(fidelity, off=techniques_off) for fidelity in Fidelity
+            (fidelity, has_high): techniques_of(fidelity, off=techniques_off, has_high=has_high)
+            for fidelity in Fidelity
+            for has_high in (False, True)
         }
+        self._high_models = frozenset(high_models)
         self._cache_dir = cache_dir
         self.device = select_device(device)
         self._clock = clock
@@ -114,8 +125,11 @@ class Engine:
         self._embeds = TextEmbedCache(files=embed_files)
         self._dtype = dtype
         self._variants = dict(variants or {})
+        self._endpoint = endpoint
         self._imported: set[str] = set()
+        self._specs: dict[str, Sequence[ComponentSpec]] = {}  # of hinted models
         self._num_running = 0
+        self._unmeasured = 0  # of those: jobs of shapes whose memory is not known yet
         self._item_bytes: dict[str, int] = {}  # activations an image, by batch shape
 
     def close(self) -> None:
@@ -149,7 +163,7 @@ class Engine:
                 go on.
             Cancelled: ``cancel`` was set.
         """
-        context = self._context(recorder, cancel, patience, request.fidelity)
+        context = self._context(recorder, cancel, patience, request.fidelity, request.model)
         return (
             yield from self._job(context, request, lambda: self._run(context, request, enhancement))
         )
@@ -166,7 +180,7 @@ class Engine:
 
         The result's ``enhancement`` is what was asked for.
         """
-        context = self._context(recorder, cancel, patience, request.fidelity)
+        context = self._context(recorder, cancel, patience, request.fidelity, request.model)
         return (
             yield from self._job(context, request, lambda: self._enhance_only(context, request))
         )
@@ -192,7 +206,11 @@ class Engine:
                 index=index,
                 request=member.request,
                 context=self._context(
-                    member.recorder, member.cancel, patience, member.request.fidelity
+                    member.recorder,
+                    member.cancel,
+                    patience,
+                    member.request.fidelity,
+                    member.request.model,
                 ),
                 prompt=_prompt_of(member.request, member.enhancement),
             )
@@ -242,7 +260,7 @@ class Engine:
         if request.enhancement is not None and enhancement is None:
             return False
         recorder, cancel = SpanRecorder(self._clock), CancelToken()
-        context = self._context(recorder, cancel, None, request.fidelity)
+        context = self._context(recorder, cancel, None, request.fidelity, request.model)
         prompt, limit = _prompt_of(request, enhancement), self._token_limits[request.model]
         if base_of(self._variants, request.model) not in self._residency.bytes_by_model():
             return False
@@ -306,9 +324,73 @@ class Engine:
         """Return how full the device is."""
         return self._residency.pressure()
 
-    def hint(self, models: Sequence[str]) -> None:
-        """Say which models the queue's jobs will use, the next one first, one entry a job."""
-        self._residency.hint(models)
+    def components(self) -> tuple[Placed, ...]:
+        """Return where each component is that was ever asked for."""
+        return self._residency.components()
+
+    def hint(
+        self, models: Sequence[str], *, families: Mapping[str, str], is_idle: bool = False
+    ) -> None:
+        """Say which models coming jobs will use, the next one first, one entry a job.
+
+        They come in the background, as ``Residency.hint`` says. While jobs run, nothing that
+        takes long in Python is begun: no libraries are imported. On a CPU, and beside a job of a
+        shape whose memory was never measured, files come into the page cache only.
+
+        Args:
+            models: catalogue ids; what is not here, and what is not needed here, is left out.
+            families: of these models.
+            is_idle: no job runs.
+        """
+        wanted = [model_id for model_id in models if self._is_wanted(families[model_id])]
+        specs: dict[str, Sequence[ComponentSpec]] = {}
+        for model_id in dict.fromkeys(wanted):
+            with contextlib.suppress(ModelMissing):  # a job that needs it tells its owner
+                specs[model_id] = self._component_specs(model_id, families[model_id])
+        used = {families[model_id]: _FAMILIES[families[model_id]] for model_id in specs}
+        if is_idle:
+            context = self._context(SpanRecorder(self._clock), CancelToken(), None)
+            for _ in self._import_libraries(context, used):
+                pass
+        self._residency.hint(
+            [base_of(self._variants, model_id) for model_id in wanted if model_id in specs],
+            specs=[spec for each in specs.values() for spec in each],
+            may_load=is_idle or (self._may_load_beside() and self._imported >= used.keys()),
+        )
+
+    def _may_load_beside(self) -> bool:
+        return self.device.type == "cuda" and self._unmeasured == 0
+
+    def _is_wanted(self, family: str) -> bool:
+        return family != "qwen" or self._endpoint is None
+
+    def _component_specs(self, model_id: str, family: str) -> Sequence[ComponentSpec]:
+        if model_id not in self._specs:
+            context = self._context(SpanRecorder(self._clock), CancelToken(), None)
+            self._specs[model_id] = _FAMILIES[family].component_specs(context, model_id)
+        return self._specs[model_id]
+
+    def keep_text(self, model_id: str, *, family: str, text: str) -> bool:
+        """Make and keep the embeddings of one text, if that needs no loading.
+
+        For the driving thread, between jobs.
+
+        Returns:
+            Whether they are kept: False where no encoder is resident to make them with.
+        """
+        context = self._context(SpanRecorder(self._clock), CancelToken(), None)
+        module, limit = wan if family == "wan" else sdxl, self._token_limits[model_id]
+        base = base_of(self._variants, model_id)
+        found = [self._residency.find(base, name) for name in _ENCODERS[family]]
+        encoders = [each.module for each in found if each is not None]
+        if len(encoders) < len(found):
+            return False
+        if context.find_texts([_text_key(context, module, model_id, text, limit)]) == [None]:
+            if module is wan:
+                wan.embed(context, model_id, text, encoders, token_limit=limit)
+            else:
+                sdxl.embed(context, model_id, text, encoders)
+        return True
 
     def load(self, model_id: str, *, family: str, cancel: CancelToken) -> None:
         """Load all of a model's components and wait for them.
@@ -323,7 +405,8 @@ class Engine:
         try:
             for _ in self._import_libraries(context, {family: module}):
                 pass
-            futures = module.request_all(context, model_id)
+            specs = module.component_specs(context, model_id)
+            futures = [context.request(spec) for spec in specs]
             for _ in wait_for(context, Phase.STARTUP, futures):
                 pass
         finally:
@@ -358,6 +441,7 @@ class Engine:
         cancel: CancelToken,
         patience: Patience | None,
         fidelity: Fidelity = Fidelity.EXACT,
+        model_id: str = "",
     ) -> JobContext:
         return JobContext(
             device=self.device,
@@ -369,7 +453,7 @@ class Engine:
             tokenizers=self._tokenizers,
             patience=patience,
             embeds=self._embeds,
-            techniques=self._techniques[fidelity],
+            techniques=self._techniques[fidelity, model_id in self._high_models],
             cache_dir=self._cache_dir,
             dtype=self._dtype,
             variants=self._variants,
@@ -392,6 +476,8 @@ class Engine:
         job uses has left the device.
         """
         self._begin()
+        is_unmeasured = self._residency.activation_bytes(_workload(request)) is None
+        self._unmeasured += is_unmeasured
         try:
             attempt = _Attempt(start())
             result = yield from attempt.run()
@@ -404,6 +490,7 @@ class Engine:
                 return self._result(context, *result)
         finally:
             self._num_running -= 1
+            self._unmeasured -= is_unmeasured
             context.release_all()
         raise self._out_of_memory(request, attempt.message)
 
@@ -416,21 +503,25 @@ class Engine:
         activations = max(0, peak_bytes - pressure.weights_bytes - pressure.derived_bytes)
         self._residency.learn_activations(_workload(request), activations)
         if request.batch_shape is not None:
-            self._item_bytes[request.batch_shape] = activations // request.num_images
+            # A larger batch takes larger graphs too.
+            whole = activations + self._residency.idle_bytes
+            self._item_bytes[request.batch_shape] = whole // request.num_images
 
     def _run(
         self, context: JobContext, request: GenerationRequest, enhancement: Enhancement | None
     ) -> Generator[JobEvent, None, tuple[str, Enhancement | None]]:
         plan = request.enhancement if enhancement is None else None
+        own_plan = plan if self._endpoint is None else None
         family = wan if request.family == "wan" else sdxl
         yield from self._import_libraries(
-            context, {**({"qwen": enhance} if plan else {}), request.family: family}
+            context, {**({"qwen": enhance} if own_plan else {}), request.family: family}
         )
         # Two loads must not fight over one disk and the memory: the enhancer is needed first.
-        enhancer = enhance.request_model(context, plan.model) if plan else None
+        enhancer = enhance.request_model(context, own_plan.model) if own_plan else None
         prompt = _prompt_of(request, enhancement)
         with context.recorder.span(Phase.PREPARE):
             self._check_tokens(context, request, prompt)
+            calibration_of(context, request)  # refuses what it must before anything loads
             # An enhanced prompt is new: its encoder loads while the enhancer writes it.
             needs_encoder = plan is not None or not self._is_embedded(context, request, prompt)
         futures = (
@@ -438,7 +529,7 @@ class Engine:
             if request.family == "wan"
             else sdxl.request_components(context, request.model, with_encoders=needs_encoder)
         )
-        if plan and enhancer:
+        if plan:
             prompt, enhancement = yield from self._enhance(context, request, plan, enhancer)
             enhancer = None  # its weights may go now
         if isinstance(futures, wan.WanFutures):
@@ -466,8 +557,10 @@ class Engine:
                 param="job_type",
                 hint="Take one of the enhanced job types.",
             )
-        yield from self._import_libraries(context, {"qwen": enhance})
-        enhancer = enhance.request_model(context, plan.model)
+        enhancer: Future[Component] | None = None
+        if self._endpoint is None:
+            yield from self._import_libraries(context, {"qwen": enhance})
+            enhancer = enhance.request_model(context, plan.model)
         with context.recorder.span(Phase.PREPARE):
             self._check_tokens(context, request, request.prompt)
         return (yield from self._enhance(context, request, plan, enhancer))
@@ -477,16 +570,31 @@ class Engine:
         context: JobContext,
         request: GenerationRequest,
         plan: EnhancementPlan,
-        enhancer: Future[Component],
+        enhancer: Future[Component] | None,
     ) -> Generator[JobEvent, None, tuple[str, Enhancement]]:
-        enhanced = yield from enhance.enhance(
-            context,
-            request.prompt,
-            plan=plan,
-            model_future=enhancer,
-            count_target_tokens=lambda text: self._count_tokens(context, request, text),
-            target_token_limit=self._token_limits[request.model],
-        )
+        def count(text: str) -> int:
+            return self._count_tokens(context, request, text)
+
+        limit = self._token_limits[request.model]
+        if enhancer is None:
+            assert self._endpoint is not None, "one of the two enhances"
+            enhanced = yield from enhance.enhance_elsewhere(
+                context,
+                request.prompt,
+                plan=plan,
+                endpoint=self._endpoint,
+                count_target_tokens=count,
+                target_token_limit=limit,
+            )
+        else:
+            enhanced = yield from enhance.enhance(
+                context,
+                request.prompt,
+                plan=plan,
+                model_future=enhancer,
+                count_target_tokens=count,
+                target_token_limit=limit,
+            )
         context.release(plan.model)
         yield PromptEnhanced(enhancement=enhanced.enhancement)
         return enhanced.prompt, enhanced.enhancement
@@ -526,7 +634,8 @@ class Engine:
             prompt=prompt,
             enhancement=enhancement,
             step_times_s=context.step_times_s,
-            state=min(context.states, key=_COLDEST_FIRST.index),
+            # None where a prompt was enhanced elsewhere, and nothing made of it.
+            state=min(context.states, key=_COLDEST_FIRST.index, default=LoadState.RESIDENT),
             compile_state=CompileState.EAGER,
             memory={
                 "weights_bytes": self._residency.resident_bytes,

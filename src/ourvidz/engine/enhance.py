@@ -12,11 +12,13 @@ from typing import Any
 from ourvidz.catalog.techniques import QWEN_WEIGHTS_8BIT, STATIC_QWEN
 from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import EnhancementFailed, EnhancementRefused
-from ourvidz.core.event import JobEvent, Note
+from ourvidz.core.event import JobEvent, Note, PhaseEnded, PhaseStarted
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import EnhancementPlan
 from ourvidz.engine.answers import AnswerKind, AnswerVerdict, classify_answer
-from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.chat import ChatAnswer, ChatEndpoint
+from ourvidz.engine.context import JobContext, drive_units, wait_for, wait_until_done
+from ourvidz.engine.idle_memory import TrackedQwen
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.kernels.runtime import supports_fp8
 from ourvidz.models.events import TokenEvent
@@ -24,7 +26,7 @@ from ourvidz.models.imports import library_imports
 from ourvidz.models.qwen import encode as qwen_encode
 from ourvidz.models.qwen import generate as qwen_generate
 from ourvidz.models.qwen import load as qwen_load
-from ourvidz.models.qwen.fast import FastQwen, can_run_fast
+from ourvidz.models.qwen.fast import can_run_fast
 
 _COMPONENT = "model"
 
@@ -50,7 +52,13 @@ def import_libraries() -> None:
 
 def request_model(context: JobContext, model_id: str) -> Future[Component]:
     """Start loading the enhancer."""
-    return context.request(
+    (spec,) = component_specs(context, model_id)
+    return context.request(spec)
+
+
+def component_specs(context: JobContext, model_id: str) -> list[ComponentSpec]:
+    """Return how to load everything that an enhancer has."""
+    return [
         ComponentSpec(
             model_id=model_id,
             family="qwen",
@@ -59,12 +67,7 @@ def request_model(context: JobContext, model_id: str) -> Future[Component]:
             phase=Phase.ENHANCE_LOAD,
             load=qwen_load.load_model,
         )
-    )
-
-
-def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
-    """Start loading everything that an enhancer has."""
-    return [request_model(context, model_id)]
+    ]
 
 
 def enhance(
@@ -117,24 +120,126 @@ def enhance(
         finished=generation.finish_reason == "eos",
         expected_languages=plan.languages,
     )
-    usable = verdict.kind is AnswerKind.USABLE
-    fitted = fit_prompt(verdict.prompt, count_target_tokens, target_token_limit) if usable else None
-    used = prompt if fitted is None else fitted.text
-    if not usable:
+    return (
+        yield from _use(
+            verdict,
+            answer,
+            prompt=prompt,
+            plan=plan,
+            model=plan.model,
+            num_tokens=(int(input_ids.shape[1]), len(generation.token_ids)),
+            count_target_tokens=count_target_tokens,
+            target_token_limit=target_token_limit,
+        )
+    )
+
+
+def enhance_elsewhere(
+    context: JobContext,
+    prompt: str,
+    *,
+    plan: EnhancementPlan,
+    endpoint: ChatEndpoint,
+    count_target_tokens: Callable[[str], int],
+    target_token_limit: int,
+) -> Generator[JobEvent, None, EnhancedPrompt]:
+    """As ``enhance``, asking an endpoint in place of a model of ours; the device stays free.
+
+    An endpoint that gives no answer (unreachable, too slow, an error status, another protocol) is
+    an unusable answer: a ``Note`` or a failed job, as ``plan.on_failure`` says.
+
+    Raises:
+        EnhancementRefused, EnhancementFailed: as ``enhance``.
+        Cancelled: the job was, while the endpoint was asked.
+    """
+    asked = endpoint.begin(system=plan.template, prompt=prompt, max_tokens=plan.max_new_tokens)
+    found: ChatAnswer | None = None
+    failure = ""
+    start_s = context.clock.monotonic()
+    yield PhaseStarted(phase=Phase.ENHANCE_RUN)
+    with context.recorder.span(
+        Phase.ENHANCE_RUN, facts={"where": "endpoint", "device_s": 0.0}
+    ) as facts:
+        try:
+            yield from wait_until_done(context, Phase.ENHANCE_RUN, [asked])
+            found = asked.result()
+            facts["num_units"] = found.num_tokens_out
+        except EnhancementFailed as error:
+            failure = error.message
+    yield PhaseEnded(phase=Phase.ENHANCE_RUN, duration_s=context.clock.monotonic() - start_s)
+    return (
+        yield from _use(
+            _verdict_of(found, prompt, plan) if found else failure,
+            found.text if found else "",
+            prompt=prompt,
+            plan=plan,
+            model=endpoint.model,
+            num_tokens=(found.num_tokens_in, found.num_tokens_out) if found else (0, 0),
+            count_target_tokens=count_target_tokens,
+            target_token_limit=target_token_limit,
+        )
+    )
+
+
+def _verdict_of(found: ChatAnswer, prompt: str, plan: EnhancementPlan) -> AnswerVerdict:
+    if found.refusal:
+        reason = f"it says {found.refusal[:120]!r}"
+        return AnswerVerdict(kind=AnswerKind.REFUSED, reason=reason, prompt="")
+    return classify_answer(
+        found.text,
+        prompt=prompt,
+        finished=found.is_finished,
+        expected_languages=plan.languages,
+    )
+
+
+def _use(
+    verdict: AnswerVerdict | str,
+    answer: str,
+    *,
+    prompt: str,
+    plan: EnhancementPlan,
+    model: str,
+    num_tokens: tuple[int, int],
+    count_target_tokens: Callable[[str], int],
+    target_token_limit: int,
+) -> Generator[JobEvent, None, EnhancedPrompt]:
+    """Return what comes of an answer; of a verdict that is a text, of why there is none."""
+    fitted: FittedPrompt | None = None
+    if isinstance(verdict, str):
+        yield _unavailable(verdict, plan)
+    elif verdict.kind is AnswerKind.USABLE:
+        fitted = fit_prompt(verdict.prompt, count_target_tokens, target_token_limit)
+    else:
         yield _note_or_raise(verdict, plan)
+    used = prompt if fitted is None else fitted.text
     return EnhancedPrompt(
         prompt=used,
         enhancement=Enhancement(
             original_prompt=prompt,
             enhanced_prompt=fitted.text if fitted else None,
             answer=answer,
-            verdict=verdict.kind.value,
-            model=plan.model,
-            num_tokens_in=int(input_ids.shape[1]),
-            num_tokens_out=len(generation.token_ids),
+            verdict="unavailable" if isinstance(verdict, str) else verdict.kind.value,
+            model=model,
+            num_tokens_in=num_tokens[0],
+            num_tokens_out=num_tokens[1],
             num_tokens_prompt=count_target_tokens(used),
             num_tokens_truncated=fitted.num_tokens_truncated if fitted else 0,
         ),
+    )
+
+
+def _unavailable(reason: str, plan: EnhancementPlan) -> Note:
+    if plan.on_failure == "fail":
+        raise EnhancementFailed(
+            f"The enhancer's endpoint gave no answer: {reason}",
+            hint="Try again later, use the job type without enhancement, or set "
+            "enhancement.on_failure to 'fallback'.",
+        )
+    return Note(
+        code=EnhancementFailed.code,
+        text=f"The enhancer's endpoint gave no answer: {reason} Generated from your own prompt "
+        "instead.",
     )
 
 
@@ -149,7 +254,7 @@ def _generator(
     fast = context.residency.derive(
         (model_id, _COMPONENT),
         f"decoding-{is_8bit}",
-        lambda: FastQwen(model, weights="e4m3" if is_8bit else "native"),
+        lambda: TrackedQwen(model, weights="e4m3" if is_8bit else "native"),
         num_bytes=sum(weight.numel() for weight in model.parameters()) if is_8bit else 0,
     )
     return fast.generate

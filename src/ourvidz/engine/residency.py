@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import psutil
 import torch
@@ -50,6 +50,7 @@ T = TypeVar("T")
 _NUM_THREADS = 4  # one a component: text encoders, transformer or UNet, VAE
 _HOST_CACHE_SHARE = 0.25  # of the host's free memory, where the operator says nothing
 _MIN_MEASURED_BYTES = 256 * 2**20  # a shorter load tells of building the module, not of the disk
+_PREFETCH_SHARE = 0.5  # of free memory on a CPU, for what no job has asked for
 _NEWEST_SHARE = 0.5  # of a new measurement in a running mean
 
 
@@ -84,13 +85,45 @@ class Component:
     identity: str  # of the files it came from: equal for equal weights
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placed:
+    """Where one component is, and what it takes there with all that is derived from it."""
+
+    key: Key
+    place: Place
+    num_bytes: int
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """Something derived that takes more of the device as it is used: captured graphs, caches.
+
+    What it holds so is given up before any weights are, while no job uses its model.
+    """
+
+    @property
+    def idle_bytes(self) -> int:
+        """What ``drop_idle`` would free, in bytes. Any thread."""
+        ...
+
+    def drop_idle(self) -> None:
+        """Free what the next use makes again. Any thread, also while it is being used."""
+        ...
+
+
 @dataclass(kw_only=True, slots=True)
 class _Made:
     """Something derived from a component."""
 
     value: Any
-    num_bytes: int
+    built_bytes: int
     build_s: float
+    growing: Growing | None = None  # the value again, where it is one
+
+    @property
+    def num_bytes(self) -> int:
+        """What it takes now."""
+        return self.built_bytes + (0 if self.growing is None else self.growing.idle_bytes)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -201,6 +234,16 @@ class Residency:
                 totals[model_id] += entry.num_bytes
         return dict(totals)
 
+    @property
+    def idle_bytes(self) -> int:
+        """Bytes of graphs and caches, which are counted as derived."""
+        with self._lock:
+            return sum(
+                made.num_bytes - made.built_bytes
+                for entry in self._resident.values()
+                for made in entry.derived.values()
+            )
+
     def places(self) -> dict[Key, Place]:
         """Return where each component is that was ever asked for."""
         with self._lock:
@@ -215,6 +258,23 @@ class Residency:
             else:
                 places[key] = Place.PAGE_CACHE if _is_cached(spec) else Place.DISK
         return places
+
+    def components(self) -> tuple[Placed, ...]:
+        """Return where each component is that was ever asked for, and its bytes there."""
+        with self._lock:
+            on_device = {
+                key: entry.num_bytes + sum(made.num_bytes for made in entry.derived.values())
+                for key, entry in self._resident.items()
+            }
+            on_host = {key: entry.copy.num_bytes for key, entry in self._on_host.items()}
+            specs = dict(self._specs)
+        found: list[Placed] = []
+        for key, place in self.places().items():
+            num_bytes = {Place.DEVICE: on_device, Place.HOST: on_host}.get(place, {}).get(key)
+            if num_bytes is None:
+                num_bytes = _file_bytes(specs[key]) if key in specs else 0
+            found.append(Placed(key=key, place=place, num_bytes=num_bytes))
+        return tuple(found)
 
     def pressure(self) -> MemoryPressure:
         """Return how full the device is, as the plan counts it."""
@@ -268,7 +328,8 @@ class Residency:
             key: model and component.
             name: of the derived thing, for this component.
             build: makes it; called in this thread.
-            num_bytes: of the device's memory that it adds; room is made for it.
+            num_bytes: of the device's memory that it adds; room is made for it. What it takes
+                later on is asked of it, where it is ``Growing``.
 
         Returns:
             The same object each time while it is kept. Where the component is not resident
@@ -291,7 +352,12 @@ class Residency:
                     self._arriving.pop(place, None)
             with self._lock:
                 if entry is not None and self._resident.get(key) is entry:
-                    entry.derived[name] = _Made(value=value, num_bytes=num_bytes, build_s=build_s)
+                    entry.derived[name] = _Made(
+                        value=value,
+                        built_bytes=num_bytes,
+                        build_s=build_s,
+                        growing=value if isinstance(value, Growing) else None,
+                    )
                     left_bytes = _module_bytes(entry.module)
                     entry.is_whole = entry.is_whole and left_bytes >= entry.num_bytes
                     entry.num_bytes = left_bytes
@@ -302,20 +368,42 @@ class Residency:
         with self._lock:
             self._activations.learn(workload, num_bytes)
 
+    def expect_activations(self, workload: str, num_bytes: int) -> None:
+        """Make room for what a job will take beside weights, known before its first run.
+
+        Of what no job uses only, and as far as that goes.
+        """
+        with self._lock:
+            self._activations.learn(workload, num_bytes)
+        self._free(self._lacking_bytes)
+
     def activation_bytes(self, workload: str) -> int | None:
         """Return what a job of this shape takes beside the weights, None if not known."""
         with self._lock:
             return self._activations.of(workload)
 
-    def hint(self, models: Sequence[str]) -> None:
+    def hint(
+        self,
+        models: Sequence[str],
+        *,
+        specs: Sequence[ComponentSpec] = (),
+        may_load: bool = True,
+    ) -> None:
         """Say which models the queue's jobs will use, the next one first, one entry a job.
 
         They are the last to be evicted, and come in the background where there is room beside all
         that is here; else their files are brought into the page cache. A request for another model
-        stops that. Only components that were asked for once are known. Each call replaces the last.
+        stops that. Each call replaces the last.
+
+        Args:
+            models: of the jobs.
+            specs: how to load their components, where no job may have asked for them yet.
+            may_load: False brings files into the page cache only.
         """
         with self._lock:
             self._queued = Counter(models)
+            for spec in specs:
+                self._specs.setdefault(spec.key, spec)
             if self._prefetches or self._loading:
                 return
             wanted = [
@@ -328,7 +416,7 @@ class Residency:
                 return
             self._prefetches = {spec.model_id: CancelToken() for spec in wanted}
             try:
-                self._prefetcher.submit(self._prefetch, wanted, dict(self._prefetches))
+                self._prefetcher.submit(self._prefetch, wanted, dict(self._prefetches), may_load)
             except RuntimeError:  # closed meanwhile
                 self._prefetches = {}
 
@@ -342,8 +430,7 @@ class Residency:
         Returns:
             Bytes freed, by our own count: 0 where nothing may go.
         """
-        with self._room_lock:
-            return self._evict(lambda: needed_bytes)
+        return self._free(lambda: needed_bytes)
 
     def evict_all(self) -> None:
         """Forget every module that no job uses."""
@@ -472,56 +559,106 @@ class Residency:
         speed += (1 - _NEWEST_SHARE) * getattr(self._speeds, name)
         self._speeds = replace(self._speeds, **{name: speed})
 
-    def _prefetch(self, specs: Sequence[ComponentSpec], cancels: Mapping[str, CancelToken]) -> None:
+    def _prefetch(
+        self, specs: Sequence[ComponentSpec], cancels: Mapping[str, CancelToken], may_load: bool
+    ) -> None:
         try:
             for spec in specs:
                 if not cancels[spec.model_id].is_cancelled:
-                    self._prefetch_one(spec, cancels[spec.model_id])
+                    self._prefetch_one(spec, cancels[spec.model_id], may_load=may_load)
         finally:
             with self._lock:
                 self._prefetches = {}
 
-    def _prefetch_one(self, spec: ComponentSpec, cancel: CancelToken) -> None:
+    def _prefetch_one(self, spec: ComponentSpec, cancel: CancelToken, *, may_load: bool) -> None:
         try:
-            files = spec.files
-            num_bytes = self._device_bytes(spec, sum(path.stat().st_size for path in files))
+            file_bytes = _file_bytes(spec)
+            num_bytes = self._device_bytes(spec, file_bytes)
             with self._lock:
-                has_room = self._lacking_bytes() + num_bytes <= 0 or self._view is None
-                future = self._start(spec, SpanRecorder(self._clock), cancel) if has_room else None
+                may_load = may_load and self._has_room(num_bytes)
+                future = self._start(spec, SpanRecorder(self._clock), cancel) if may_load else None
             if future is not None:
                 future.result()
             else:
-                reading.read_ahead(files, max_bytes=sum(path.stat().st_size for path in files))
+                reading.read_ahead(spec.files, max_bytes=file_bytes)
         except (OurVidzError, OSError, RuntimeError):
             return  # the job that needs it meets the same error and reports it
+
+    def _has_room(self, num_bytes: int) -> bool:
+        """Whether something fits beside all that is here. Hold the lock."""
+        if self._view is None:  # the host's memory is the device's, and others' too
+            return num_bytes <= _PREFETCH_SHARE * psutil.virtual_memory().available
+        return self._lacking_bytes() + num_bytes <= 0
 
     # ---- Making room
 
     def _make_room(self, key: Key, num_bytes: int) -> None:
         """Evict until ``num_bytes`` for ``key`` fit beside the activations, if that can be."""
+        with self._lock:
+            self._arriving[key] = num_bytes
+        self._free(self._lacking_bytes)
+
+    def _free(self, lacking: Callable[[], int]) -> int:
+        """Free what is lacking as far as that goes; idle memory goes before weights.
+
+        Args:
+            lacking: bytes, asked under the lock, before anything has gone.
+
+        Returns:
+            Bytes freed.
+        """
+        with self._lock:
+            if lacking() <= 0:  # a job must not wait for weights that leave for another
+                return 0
         with self._room_lock:
             with self._lock:
-                self._arriving[key] = num_bytes
-            self._evict(self._lacking_bytes)
-
-    def _evict(self, needed: Callable[[], int]) -> int:
-        """Carry out one plan; ``needed`` is asked under the lock. Hold the room lock."""
-        with self._lock:
-            if needed() <= 0:
+                lacking_bytes = lacking()
+            if lacking_bytes <= 0:
                 return 0
+            freed_bytes = self._drop_idle(lacking_bytes)
+            if freed_bytes < lacking_bytes:
+                freed_bytes += self._evict(lacking_bytes - freed_bytes)
+            release_unused(self._device)
+            return freed_bytes
+
+    def _drop_idle(self, lacking_bytes: int) -> int:
+        """Have things that grew give back what they need not keep; the least used first."""
+        with self._lock:
+            now_s = self._clock.monotonic()
+            idle = [
+                (self._use(key, now_s) + self._queued[key[0]], key, made.growing)
+                for key, entry in self._resident.items()
+                for made in entry.derived.values()
+                if made.growing is not None and self._held[key[0]] <= 0
+            ]
+        freed_bytes = 0
+        for _, key, growing in sorted(idle, key=lambda each: each[:2]):
+            if freed_bytes >= lacking_bytes:
+                break
+            before_bytes = growing.idle_bytes
+            if before_bytes > 0:
+                growing.drop_idle()
+                dropped_bytes = before_bytes - growing.idle_bytes
+                freed_bytes += dropped_bytes
+                with self._lock:  # its next use takes as much again, as activations
+                    self._activations.learn(f"again {'/'.join(key)}", dropped_bytes)
+        return freed_bytes
+
+    def _evict(self, needed_bytes: int) -> int:
+        """Carry out one plan. Hold the room lock."""
+        with self._lock:
             specs = [entry.spec for entry in (*self._resident.values(), *self._on_host.values())]
         is_cached = {spec.key: _is_cached(spec) for spec in specs}  # asks the disk: no lock
         with self._lock:
             plan = plan_evictions(
                 self._weights(is_cached),
-                needed_bytes=needed(),
+                needed_bytes=needed_bytes,
                 host=self._host_cache(is_cached),
                 speeds=self._speeds,
             )
             leaving = self._take_out(plan)
         while leaving:  # one after another, so that no two are in both places
             self._move_to_host(leaving.pop())
-        release_unused(self._device)
         return plan.freed_bytes
 
     def _take_out(self, plan: Plan) -> list[_Resident]:
@@ -698,6 +835,13 @@ def _identity(folder: Path) -> str:
 def _module_bytes(module: Any) -> int:
     tensors = [*module.parameters(), *module.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _file_bytes(spec: ComponentSpec) -> int:
+    try:
+        return sum(path.stat().st_size for path in spec.files)
+    except OSError:
+        return 0
 
 
 def _is_cached(spec: ComponentSpec) -> bool:

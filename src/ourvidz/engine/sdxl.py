@@ -15,6 +15,7 @@ from ourvidz.core.phase import Phase
 from ourvidz.core.request import Fidelity, GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
 from ourvidz.engine.embeds import TextEmbeds, TextKey
+from ourvidz.engine.idle_memory import TrackedUnet
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.imports import library_imports
@@ -24,15 +25,9 @@ from ourvidz.models.sdxl import denoise as sdxl_denoise
 from ourvidz.models.sdxl import encode as sdxl_encode
 from ourvidz.models.sdxl import load as sdxl_load
 from ourvidz.models.sdxl.config import SdxlGeometry
-from ourvidz.models.sdxl.fast import FastUnet
 from ourvidz.models.sdxl.fast import can_run_fast as can_run_fast_unet
 from ourvidz.models.sdxl.fast_vae import FastVae
 from ourvidz.models.sdxl.fast_vae import can_run_fast as can_run_fast_vae
-
-# What our own forwards add at SDXL's size: the blocks' linears in 8 bits (2.1 billion weights), and
-# the decoder in bfloat16.
-_BYTES_8BIT = 2_100_000_000
-_BYTES_DECODER = 100_000_000
 
 _TEXT_COMPONENTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 
@@ -91,10 +86,13 @@ def _tokenizers(context: JobContext, model_id: str) -> tuple[Any, Any]:
     )
 
 
-def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
-    """Start loading everything that a model has."""
-    futures = request_components(context, model_id)
-    return [*futures.encoders, futures.unet, futures.vae]
+def component_specs(context: JobContext, model_id: str) -> list[ComponentSpec]:
+    """Return how to load everything that a model has, what a job needs first being first."""
+    phases = {"unet": Phase.LOAD_UNET, "vae": Phase.LOAD_VAE}
+    return [
+        _spec(context, model_id, name, phases.get(name, Phase.LOAD_TEXT_ENCODER))
+        for name in ("text_encoder", "text_encoder_2", "unet", "vae")
+    ]
 
 
 def count_tokens(context: JobContext, model_id: str, text: str) -> int:
@@ -308,10 +306,10 @@ def _predictor(context: JobContext, model_id: str, unet: Any) -> Any:
         return unet
     fidelity = Fidelity.HIGH if SDXL_LINEARS_8BIT in context.techniques else Fidelity.EXACT
     return context.residency.derive(
-        (model_id, "unet"),
-        f"forward-{fidelity}",
-        lambda: FastUnet(unet, fidelity=fidelity, cache=context.cache_dir),
-        num_bytes=0 if fidelity is Fidelity.EXACT else _BYTES_8BIT,
+        (context.base_of(model_id), "unet"),
+        f"forward-{fidelity}-{model_id}",
+        lambda: TrackedUnet(unet, fidelity=fidelity, cache=context.cache_dir),
+        num_bytes=TrackedUnet.added_bytes(unet, is_8bit=fidelity is not Fidelity.EXACT),
     )
 
 
@@ -323,7 +321,11 @@ def _decoded(
     if FAST_SDXL_VAE not in context.techniques or on_cpu or not can_run_fast_vae(vae):
         return sdxl_decode.decode(vae=vae, latents=latents)
     decoder = context.residency.derive(
-        (model_id, "vae"), "decoder", lambda: FastVae(vae), num_bytes=_BYTES_DECODER
+        (context.base_of(model_id), "vae"),
+        "decoder",
+        lambda: FastVae(vae),
+        # In bfloat16, beside the module's own.
+        num_bytes=2 * sum(weight.numel() for weight in vae.decoder.parameters()),
     )
     return decoder.decode(latents)
 

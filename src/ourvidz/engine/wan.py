@@ -16,10 +16,11 @@ from ourvidz.catalog.techniques import (
     WAN_ATTENTION_8BIT,
     WAN_LINEARS_8BIT,
 )
-from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, Progress
+from ourvidz.core.event import FramesReady, JobEvent, Note, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.draft import calibration_of, doubt_of
 from ourvidz.engine.embeds import TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
@@ -31,6 +32,7 @@ from ourvidz.models.wan import encode as wan_encode
 from ourvidz.models.wan import load as wan_load
 from ourvidz.models.wan.config import WanGeometry
 from ourvidz.models.wan.fast import FastWan, can_run_fast
+from ourvidz.models.wan.step_cache import StepCache
 from ourvidz.models.wan.stream import StreamingDecoder, can_stream
 
 Decoder = Callable[..., Generator[torch.Tensor, None, None]]  # of ``latents`` (1, C, F, h, w)
@@ -75,10 +77,13 @@ def request_encoders(context: JobContext, model_id: str) -> list[Future[Componen
     return [context.request(_spec(context, model_id, "text_encoder", Phase.LOAD_TEXT_ENCODER))]
 
 
-def request_all(context: JobContext, model_id: str) -> list[Future[Component]]:
-    """Start loading everything that a model has."""
-    futures = request_components(context, model_id, with_text_encoder=False)
-    return [*request_encoders(context, model_id), futures.transformer, futures.vae]
+def component_specs(context: JobContext, model_id: str) -> list[ComponentSpec]:
+    """Return how to load everything that a model has, what a job needs first being first."""
+    return [
+        _spec(context, model_id, "text_encoder", Phase.LOAD_TEXT_ENCODER),
+        _spec(context, model_id, "transformer", Phase.LOAD_TRANSFORMER),
+        _spec(context, model_id, "vae", Phase.LOAD_VAE),
+    ]
 
 
 def _spec(context: JobContext, model_id: str, name: str, phase: Phase) -> ComponentSpec:
@@ -172,8 +177,11 @@ def run(
             transformer = context.denoiser_of(request.model, "transformer", transformer)
     with context.recorder.span(Phase.PREPARE):  # the first time, weights are rearranged
         predictor = _predictor(context, request.model, transformer)
-        decoder = _decoder(context, request.model, vae)
+        decoder = _decoder(context, request, vae)
     latents, scheduler = _prepare(context, request, transformer, vae)
+    draft = calibration_of(context, request)
+    if draft is not None and (doubt := doubt_of(draft, request)):
+        yield Note(code="draft_unconfirmed", text=f"draft: {doubt}")
     latents, context.step_times_s = yield from drive_units(
         context,
         Phase.DENOISE,
@@ -186,6 +194,7 @@ def run(
             guidance_scale=request.guidance_scale,
             # One frame is bound by kernel launches, and one batch launches half as many.
             guidance_batched=request.num_frames == 1,
+            cache=None if draft is None else StepCache(draft.plan),
         ),
         num_units=request.num_inference_steps,
     )
@@ -211,7 +220,7 @@ def _predictor(context: JobContext, model_id: str, transformer: Any) -> Any:
     )
 
 
-def _decoder(context: JobContext, model_id: str, vae: Any) -> Decoder:
+def _decoder(context: JobContext, request: GenerationRequest, vae: Any) -> Decoder:
     """Return what decodes latents to frames: our own where it is allowed and knows the module."""
     if STREAMED_WAN not in context.techniques or not can_stream(vae):
         return partial(wan_decode.decode, vae=vae)
@@ -222,11 +231,16 @@ def _decoder(context: JobContext, model_id: str, vae: Any) -> Decoder:
         return StreamingDecoder(vae, dtype=torch.bfloat16 if on_gpu else None)
 
     decoder = context.residency.derive(
-        (context.base_of(model_id), "vae"),
+        (context.base_of(request.model), "vae"),
         "stream",
         build,
         num_bytes=sum(weight.numel() for weight in vae.decoder.parameters()) * (2 if on_gpu else 4),
     )
+    if request.num_frames > 1:  # a clip's past frames may take more than its denoising
+        context.residency.expect_activations(
+            f"decode {request.width}x{request.height}",
+            decoder.memory_bytes(height=request.height, width=request.width),
+        )
     return lambda *, latents: decoder.decode(latents)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.history import add_event, send
-from ourvidz.jobs.model import EventKind, Job
-from ourvidz.jobs.rows import job_of
+from ourvidz.jobs.model import Demand, EventKind, Job
+from ourvidz.jobs.rows import from_json, job_of
 
 # On Postgres, what one look chose may be another claimer's by the next. Then look again.
 _ROUNDS = 4
@@ -204,3 +205,38 @@ def _claimed(
 
 def _charge(tx: Transaction, row: Row) -> None:
     tx.run_last("charge_tenant", tenant=row["tenant"], device_s=row["predicted_s"])
+
+
+def demands_of(rows: Sequence[Row]) -> tuple[Demand, ...]:
+    """Return the lanes of ``upcoming`` as models: the top band first, then the oldest first job."""
+    ordered = sorted(rows, key=lambda row: (-row["priority"], row["run_at"], row["lane"]))
+    return tuple(_demand_of(row) for row in ordered)
+
+
+def _demand_of(row: Row) -> Demand:
+    model = _model_of(row["lane"])
+    enhancer = None if row["enhancement"] is not None else _enhancer_of(row["request"])
+    return Demand(
+        model=model,
+        num_jobs=row["num_jobs"],
+        enhancer=None if enhancer == model else enhancer,
+    )
+
+
+def used_models(rows: Sequence[Row]) -> tuple[Demand, ...]:
+    """Return the models of ``demand``'s jobs by how many need each, an enhancer's included."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        enhancer = _enhancer_of(row["request"])
+        counts.update({_model_of(row["lane"]), *([enhancer] if enhancer else ())})
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Demand(model=model, num_jobs=num_jobs) for model, num_jobs in ordered)
+
+
+def _model_of(lane: str) -> str:
+    return lane.partition(":")[2]
+
+
+def _enhancer_of(request: str) -> str | None:
+    plan = from_json(request).get("enhancement")
+    return None if plan is None else plan["model"]

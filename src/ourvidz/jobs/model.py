@@ -240,7 +240,16 @@ class WorkerInfo:
     models: tuple[str, ...]  # catalogue ids that it can run; empty: any
     resident: Json  # model id -> bytes on the device
     jobs: tuple[str, ...]
-    facts: Json  # versions, memory
+    facts: Json  # versions; as ``memory`` what is where on the device and how full it is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """Jobs of one model: what a worker may bring before they are claimed."""
+
+    model: str
+    num_jobs: int
+    enhancer: str | None = None  # that their prompts are to be enhanced with first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from ourvidz.jobs.model import (
     Beat,
     BeatReply,
     Dedup,
+    Demand,
     Event,
     EventKind,
     Job,
@@ -53,6 +54,8 @@ _PURGE_EVERY_S = 60.0
 _USE_KEPT_S = 32 * 24 * 3600.0
 _SETTLED_KEPT_S = 7 * 24 * 3600.0
 _NOTE_USE_EVERY_S = 60.0
+_MOST_COUNTED = 8  # jobs of one lane, of what comes
+_NEWEST_JOBS = 200  # that tell which models are used
 
 
 class SqlStore:
@@ -274,6 +277,18 @@ class SqlStore:
             self._db.write(lambda tx: tx.run("release_delayed", now=tx.now))
         row = self._db.read(body)
         return None if row is None else job_of(row)
+
+    def upcoming(self) -> tuple[Demand, ...]:
+        """Return what may be claimed by kind and model, what is likely next first."""
+        rows = self._db.read(lambda tx: tx.rows("upcoming", most=_MOST_COUNTED))
+        return claiming.demands_of(rows)
+
+    def demand(self, *, within_s: float) -> tuple[Demand, ...]:
+        """Return which models the newest jobs used, most used first."""
+        rows = self._db.read(
+            lambda tx: tx.rows("demand", since=tx.now - within_s, limit=_NEWEST_JOBS)
+        )
+        return claiming.used_models(rows)
 
     def beat(
         self, worker_id: str, beats: Sequence[Beat], *, lease_s: float

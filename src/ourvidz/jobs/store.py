@@ -16,6 +16,7 @@ from ourvidz.jobs.model import (
     Beat,
     BeatReply,
     Dedup,
+    Demand,
     Event,
     EventKind,
     Job,
@@ -180,6 +181,21 @@ class JobStore(Protocol):
 
     def peek(self, *, resident: Sequence[str] = (), models: Sequence[str] = ()) -> Job | None:
         """Return the job that would be claimed next, claiming nothing: to encode ahead."""
+        ...
+
+    def upcoming(self) -> tuple[Demand, ...]:
+        """Return what may be claimed by kind and model, what is likely next first.
+
+        Of each no more than 8 jobs are counted, and its first one tells of the enhancer. One
+        statement, which locks nothing.
+        """
+        ...
+
+    def demand(self, *, within_s: float) -> tuple[Demand, ...]:
+        """Return which models the newest 200 jobs of the last ``within_s`` used, most used first.
+
+        Whatever became of them. One statement, which locks nothing.
+        """
         ...
 
     def beat(

@@ -17,6 +17,7 @@ from ourvidz.catalog.config import Settings
 from ourvidz.catalog.job_types import BASELINE
 from ourvidz.catalog.parameters import MAX_SEED
 from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE, resolve
+from ourvidz.checkpoints.confirmations import offers_of
 from ourvidz.core.clock import Clock, SystemClock
 from ourvidz.core.errors import InvalidRequest
 from ourvidz.core.failpoints import reach
@@ -138,6 +139,7 @@ class Submitter:
             job_type=draft.job_type,
             preset=draft.preset,
             values=draft.values,
+            offers=offers_of(self.settings),
         )
         stage = Stage.BRIDGE if draft.source is Source.BRIDGE else Stage.GIVEN
         require_allowed(self.policy, request.prompt, stage=stage)

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from ourvidz.kernels.int8 import Int8Rows, Int8Weight
+from ourvidz.kernels.int8 import PAIRED, Int8Pairs, Int8Rows, Int8Weight
 
 if TYPE_CHECKING:
     from ourvidz.kernels.int8 import Int8Tiles
@@ -24,9 +24,6 @@ _SMALLEST = tl.constexpr(1e-12)
 _ROUNDER = tl.constexpr(12582912.0)
 # Above it a row is spread over eight warps, so that a thread's share stays in registers.
 _WIDE = 2048
-# Of a program that only scales a product: 32 values a thread.
-_SCALE_ROWS = 32
-_SCALE_COLUMNS = 128
 
 
 @jit
@@ -50,66 +47,37 @@ def gelu_tanh(x: tl.tensor) -> Any:
 
 
 @jit
-def _load_row(
-    at: tl.tensor,
-    columns: tl.tensor,
-    width: tl.tensor,
-    factor: tl.tensor,
-    column_scale_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
-    IS_PRODUCT: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    IS_GELU: tl.constexpr,
-) -> Any:
-    inside = columns < width
-    x = tl.load(at + columns, mask=inside, other=0).to(tl.float32)
-    if IS_PRODUCT:
-        x = x * factor * tl.load(column_scale_ptr + columns, mask=inside, other=0.0)
-        if HAS_BIAS:
-            x += tl.load(bias_ptr + columns, mask=inside, other=0.0).to(tl.float32)
-    if IS_GELU:
-        x = gelu_tanh(x)
+def rotate(x: tl.tensor, BLOCK: tl.constexpr) -> Any:
+    """Multiply each 16 of (BLOCK,) float32 values by the Walsh-Hadamard matrix of signs.
+
+    Four times ``int8.rotate``. Four times neighbours become their sum and their difference, and all
+    sums move before all differences: the order of values is the first one again in the end.
+    """
+    for _ in tl.static_range(4):  # pyright: ignore[reportGeneralTypeIssues]
+        even, odd = tl.split(tl.reshape(x, (BLOCK // 16, 8, 2)))
+        x = tl.reshape(tl.permute(tl.join(even + odd, even - odd), (0, 2, 1)), (BLOCK,))
     return x
 
 
 @jit
 def _rows_kernel(
     x_ptr: tl.tensor,
-    row_scale_ptr: tl.tensor,
-    column_scale_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     data_ptr: tl.tensor,
     scale_ptr: tl.tensor,
     row_stride: tl.tensor,
     width: tl.tensor,
-    IS_PRODUCT: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    IS_GELU: tl.constexpr,
     HEAD: tl.constexpr,
     TAIL: tl.constexpr,
 ) -> None:
     """A row in two pieces of power-of-two lengths: 8,960 takes 8,192 + 1,024, not 16,384."""
     row = tl.program_id(0).to(tl.int64)
     at = x_ptr + row * row_stride
-    factor = tl.load(row_scale_ptr + row) if IS_PRODUCT else 1.0
     columns = tl.arange(0, HEAD)
-    x = _load_row(
-        at, columns, width, factor, column_scale_ptr, bias_ptr, IS_PRODUCT, HAS_BIAS, IS_GELU
-    )
+    x = tl.load(at + columns, mask=columns < width, other=0).to(tl.float32)
     largest = tl.max(tl.abs(x), axis=0)
     if TAIL > 0:
         tail_columns = HEAD + tl.arange(0, TAIL)
-        tail = _load_row(
-            at,
-            tail_columns,
-            width,
-            factor,
-            column_scale_ptr,
-            bias_ptr,
-            IS_PRODUCT,
-            HAS_BIAS,
-            IS_GELU,
-        )
+        tail = tl.load(at + tail_columns, mask=tail_columns < width, other=0).to(tl.float32)
         scale, inverse = row_step(tl.maximum(largest, tl.max(tl.abs(tail), axis=0)))
         out = data_ptr + row * width + tail_columns
         tl.store(out, to_int8(tail * inverse), mask=tail_columns < width)
@@ -183,8 +151,48 @@ def _finish(
         tl.store(at, out.to(out_ptr.dtype.element_ty), mask=inside)
 
 
+@jit
+def _finish_pairs(
+    acc: tl.tensor,
+    row0: tl.tensor,
+    column0: tl.tensor,
+    row_scale_ptr: tl.tensor,
+    column_scale_ptr: tl.tensor,
+    bias_ptr: tl.tensor,
+    out_ptr: typing.Any,
+    num_pairs: tl.tensor,
+    num_outputs: tl.tensor,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    HAS_BIAS: tl.constexpr,
+    IS_GELU: tl.constexpr,
+) -> None:
+    """Scale (ROWS, COLUMNS) sums, of which the second half goes on top of the first, and store."""
+    sums = tl.permute(tl.reshape(acc, (2, ROWS // 2, COLUMNS)), (1, 2, 0))
+    second, more = tl.split(sums)
+    pairs = row0 // 2 + tl.arange(0, ROWS // 2)
+    columns = column0 + tl.arange(0, COLUMNS)
+    is_pair, is_column = pairs < num_pairs, columns < num_outputs
+    column_scale = tl.load(column_scale_ptr + columns, mask=is_column, other=0.0)[None, :]
+    scale = tl.load(row_scale_ptr + pairs, mask=is_pair, other=0.0)[:, None]
+    second = second.to(tl.float32) * scale * column_scale
+    if HAS_BIAS:
+        bias = tl.load(bias_ptr + columns, mask=is_column, other=0.0)
+        second += bias.to(tl.float32)[None, :]
+    scale = tl.load(row_scale_ptr + num_pairs + pairs, mask=is_pair, other=0.0)[:, None]
+    first = more.to(tl.float32) * scale * column_scale + second
+    if IS_GELU:
+        first = gelu_tanh(first)
+        second = gelu_tanh(second)
+    at = out_ptr + pairs.to(tl.int64)[:, None] * num_outputs + columns[None, :]
+    inside = is_pair[:, None] & is_column[None, :]
+    tl.store(at, first.to(out_ptr.dtype.element_ty), mask=inside)
+    at += num_pairs.to(tl.int64) * num_outputs
+    tl.store(at, second.to(out_ptr.dtype.element_ty), mask=inside)
+
+
 # One build serves all sizes.
-@triton.jit(do_not_specialize=["num_rows", "num_programs", "num_turns", "num_steps"])
+@triton.jit(do_not_specialize=["num_rows", "num_pairs", "num_programs", "num_turns", "num_steps"])
 def _linear_kernel(
     x: tl.tensor,  # (M, K) int8: a pointer, or a descriptor of tiles (BLOCK_M, BLOCK_K)
     weight: tl.tensor,  # (N, K) int8: a pointer, or a descriptor of tiles (BLOCK_N, BLOCK_K)
@@ -193,6 +201,7 @@ def _linear_kernel(
     bias_ptr: tl.tensor,
     out_ptr: tl.tensor,
     num_rows: tl.tensor,
+    num_pairs: tl.tensor,
     num_outputs: tl.tensor,
     num_inputs: tl.tensor,
     num_programs: tl.tensor,
@@ -210,6 +219,7 @@ def _linear_kernel(
     TURNS: tl.constexpr,  # 0: num_turns. Triton's interpreter takes no count that is an argument
     STEPS: tl.constexpr,  # 0: num_steps
     HALVES: tl.constexpr,
+    IS_PAIRED: tl.constexpr,
 ) -> None:
     tiles_m = tl.cdiv(num_rows, BLOCK_M)
     tiles_n = tl.cdiv(num_outputs, BLOCK_N)
@@ -241,7 +251,23 @@ def _linear_kernel(
                 HAS_DESCRIPTORS,
             )
             acc = tl.dot(a, tl.trans(b), acc, out_dtype=tl.int32)
-        if HALVES:  # half of the shared memory for the way from sums to rows
+        if IS_PAIRED:
+            _finish_pairs(
+                acc,
+                row0,
+                column0,
+                row_scale_ptr,
+                column_scale_ptr,
+                bias_ptr,
+                out_ptr,
+                num_pairs,
+                num_outputs,
+                BLOCK_M,
+                BLOCK_N,
+                HAS_BIAS,
+                IS_GELU,
+            )
+        elif HALVES:  # half of the shared memory for the way from sums to rows
             pair = tl.permute(tl.reshape(acc, (BLOCK_M, 2, BLOCK_N // 2)), (0, 2, 1))
             left, right = tl.split(pair)
             _finish(
@@ -295,87 +321,8 @@ def _linear_kernel(
             )
 
 
-@jit
-def _scale_kernel(
-    product_ptr: tl.tensor,
-    row_scale_ptr: tl.tensor,
-    column_scale_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
-    out_ptr: tl.tensor,
-    num_rows: tl.tensor,
-    num_outputs: tl.tensor,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    HAS_BIAS: tl.constexpr,
-    IS_GELU: tl.constexpr,
-) -> None:
-    tiles_n = tl.cdiv(num_outputs, COLUMNS)
-    row0 = (tl.program_id(0) // tiles_n) * ROWS
-    column0 = (tl.program_id(0) % tiles_n) * COLUMNS
-    rows = row0 + tl.arange(0, ROWS)
-    columns = column0 + tl.arange(0, COLUMNS)
-    at = product_ptr + rows.to(tl.int64)[:, None] * num_outputs + columns[None, :]
-    inside = (rows < num_rows)[:, None] & (columns < num_outputs)[None, :]
-    _finish(
-        tl.load(at, mask=inside, other=0),
-        row0,
-        column0,
-        row_scale_ptr,
-        column_scale_ptr,
-        bias_ptr,
-        out_ptr,
-        num_rows,
-        num_outputs,
-        ROWS,
-        COLUMNS,
-        HAS_BIAS,
-        IS_GELU,
-        False,
-    )
-
-
-def scale(
-    product: torch.Tensor,
-    x_scale: torch.Tensor,
-    weight_scale: torch.Tensor,
-    bias: torch.Tensor | None,
-    *,
-    out_dtype: torch.dtype,
-    is_gelu: bool,
-) -> torch.Tensor:
-    """See ``int8.int8_scale``."""
-    num_rows, num_outputs = product.shape
-    assert product.is_contiguous()
-    assert bias is None or bias.is_contiguous()
-    out = torch.empty(num_rows, num_outputs, dtype=out_dtype, device=product.device)
-    programs = triton.cdiv(num_rows, _SCALE_ROWS) * triton.cdiv(num_outputs, _SCALE_COLUMNS)
-    if programs:
-        _scale_kernel[(programs,)](
-            product,
-            x_scale,
-            weight_scale,
-            x_scale if bias is None else bias,
-            out,
-            num_rows,
-            num_outputs,
-            ROWS=_SCALE_ROWS,
-            COLUMNS=_SCALE_COLUMNS,
-            HAS_BIAS=bias is not None,
-            IS_GELU=is_gelu,
-            num_warps=4,
-        )
-    return out
-
-
-def int8_rows(
-    x: torch.Tensor,
-    *,
-    is_gelu: bool,
-    x_scale: torch.Tensor | None = None,
-    weight_scale: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None,
-) -> Int8Rows:
-    """See ``int8.int8_rows``, ``int8.int8_gelu_rows`` and ``int8.int8_gelu_product_rows``."""
+def int8_rows(x: torch.Tensor) -> Int8Rows:
+    """See ``int8.int8_rows``."""
     num_rows, width = x.shape
     x = x if x.stride(1) == 1 else x.contiguous()
     data = torch.empty(num_rows, width, dtype=torch.int8, device=x.device)
@@ -385,16 +332,10 @@ def int8_rows(
     if num_rows:
         _rows_kernel[(num_rows,)](
             x,
-            scale if x_scale is None else x_scale,
-            scale if weight_scale is None else weight_scale,
-            scale if bias is None else bias,
             data,
             scale,
             x.stride(0),
             width,
-            IS_PRODUCT=x_scale is not None,
-            HAS_BIAS=bias is not None,
-            IS_GELU=is_gelu,
             HEAD=head,
             TAIL=triton.next_power_of_2(rest) if rest else 0,
             num_warps=8 if width > _WIDE else 4,
@@ -412,13 +353,45 @@ def linear(
     tiles: Int8Tiles,
 ) -> torch.Tensor:
     """See ``int8.int8_linear``, and ``int8.int8_product`` where ``out_dtype`` is int32."""
+    out = torch.empty(x.data.shape[0], weight.data.shape[0], dtype=out_dtype, device=x.data.device)
+    _linear(x, weight, bias, out, is_gelu=is_gelu, tiles=tiles, num_pairs=0)
+    return out
+
+
+def linear_pairs(
+    x: Int8Pairs,
+    weight: Int8Weight,
+    bias: torch.Tensor | None,
+    *,
+    out_dtype: torch.dtype,
+    is_gelu: bool,
+    tiles: Int8Tiles,
+) -> torch.Tensor:
+    """See ``int8.int8_linear_pairs``."""
+    assert tiles.block_m == 2 * PAIRED, tiles
+    num_pairs = x.scale.shape[1]
+    out = torch.empty(2 * num_pairs, weight.data.shape[0], dtype=out_dtype, device=x.data.device)
+    _linear(x, weight, bias, out, is_gelu=is_gelu, tiles=tiles, num_pairs=num_pairs)
+    return out
+
+
+def _linear(
+    x: Int8Rows | Int8Pairs,
+    weight: Int8Weight,
+    bias: torch.Tensor | None,
+    out: torch.Tensor,
+    *,
+    is_gelu: bool,
+    tiles: Int8Tiles,
+    num_pairs: int,
+) -> None:
     (num_rows, num_inputs), num_outputs = x.data.shape, weight.data.shape[0]
     assert x.data.is_contiguous()
+    assert x.scale.is_contiguous()
     assert weight.data.is_contiguous()
     assert bias is None or bias.is_contiguous()
-    out = torch.empty(num_rows, num_outputs, dtype=out_dtype, device=x.data.device)
     if not num_rows:
-        return out
+        return
     rows, columns = x.data, weight.data
     if tiles.has_descriptors:
         rows = TensorDescriptor.from_tensor(rows, [tiles.block_m, tiles.block_k])
@@ -436,6 +409,7 @@ def linear(
         x.scale if bias is None else bias,
         out,
         num_rows,
+        num_pairs,
         num_outputs,
         num_inputs,
         programs,
@@ -447,16 +421,16 @@ def linear(
         GROUP_M=tiles.group_m,
         HAS_BIAS=bias is not None,
         IS_GELU=is_gelu,
-        IS_RAW=out_dtype == torch.int32,
+        IS_RAW=out.dtype == torch.int32,
         IS_EVEN=tiles.has_descriptors or num_inputs % tiles.block_k == 0,
         HAS_DESCRIPTORS=tiles.has_descriptors,
         TURNS=0 if x.data.is_cuda and tiles.is_persistent else num_turns,
         STEPS=0 if x.data.is_cuda else num_steps,
         HALVES=tiles.has_halves,
+        IS_PAIRED=num_pairs > 0,
         num_warps=tiles.num_warps,
         num_stages=tiles.num_stages,
     )
-    return out
 
 
 def _num_programs(data: torch.Tensor, tiles: Int8Tiles) -> int:

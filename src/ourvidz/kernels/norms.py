@@ -13,6 +13,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ourvidz.kernels.int8 import (
+    Int8Pairs,
+    Int8Rows,
+    int8_pairs_reference,
+    int8_rows_reference,
+    rotate,
+)
 from ourvidz.kernels.quantize import Quantized, quantize_rows_reference
 from ourvidz.kernels.runtime import can_run_triton
 
@@ -59,14 +66,100 @@ def residual_norm_reference(
     is_quantized: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | Quantized]:
     """See ``residual_norm``."""
+    x, normed = _residual_norm(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+    return x, quantize_rows_reference(normed) if is_quantized else normed.to(x.dtype)
+
+
+def _residual_norm(
+    x: torch.Tensor,
+    *,
+    mul: torch.Tensor,
+    add: torch.Tensor,
+    eps: float,
+    delta: torch.Tensor | None,
+    gate: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sum and the normalised sum in float32, as ``residual_norm``."""
     num_items, width = mul.shape
     if delta is not None:
         moved = delta.float().view(num_items, -1, width)
         moved = moved if gate is None else moved * gate[:, None]
         x.copy_((x.float().view(num_items, -1, width) + moved).view_as(x))
     normed = F.layer_norm(x.float(), (width,), eps=eps).view(num_items, -1, width)
-    normed = (normed * mul[:, None] + add[:, None]).view_as(x)
-    return x, quantize_rows_reference(normed) if is_quantized else normed.to(x.dtype)
+    return x, (normed * mul[:, None] + add[:, None]).view_as(x)
+
+
+def residual_norm_int8(
+    x: torch.Tensor,
+    *,
+    mul: torch.Tensor,
+    add: torch.Tensor,
+    eps: float,
+    delta: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Int8Rows]:
+    """Return what ``residual_norm`` does, the normalised sum turned and in 8-bit integers.
+
+    Turned as ``int8.rotate`` does, so D is a multiple of 16. Rounded once, from float32. A warp
+    spends 710 instructions on a row of 1,536 where ``residual_norm`` spends 410 (compiled for
+    sm_90), which memory hides or nearly so; half the bytes are written.
+    """
+    run = _triton().residual_norm_int8 if can_run_triton(x) else residual_norm_int8_reference
+    return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+
+
+def residual_norm_int8_reference(
+    x: torch.Tensor,
+    *,
+    mul: torch.Tensor,
+    add: torch.Tensor,
+    eps: float,
+    delta: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Int8Rows]:
+    """See ``residual_norm_int8``."""
+    x, normed = _residual_norm(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+    return x, int8_rows_reference(rotate(normed))
+
+
+def residual_norm_pairs(
+    x: torch.Tensor,
+    *,
+    mul: torch.Tensor,
+    add: torch.Tensor,
+    eps: float,
+    delta: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Int8Pairs]:
+    """Return what ``residual_norm_int8`` does, of two branches as pairs (see ``Int8Pairs``).
+
+    Args:
+        x: (M, D), all rows of the first branch, then all of the second.
+        mul: (B, D) float32, of the items of both branches.
+        add: (B, D) float32.
+        eps: added to the variance.
+        delta: (M, D).
+        gate: (B, D) float32.
+
+    Returns:
+        ``x`` and M / 2 pairs.
+    """
+    run = _triton().residual_norm_pairs if can_run_triton(x) else residual_norm_pairs_reference
+    return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+
+
+def residual_norm_pairs_reference(
+    x: torch.Tensor,
+    *,
+    mul: torch.Tensor,
+    add: torch.Tensor,
+    eps: float,
+    delta: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, Int8Pairs]:
+    """See ``residual_norm_pairs``."""
+    x, normed = _residual_norm(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+    return x, int8_pairs_reference(*rotate(normed).chunk(2))
 
 
 def norm_rope_(

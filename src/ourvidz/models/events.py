@@ -14,6 +14,7 @@ class StepEvent:
     timestep: float  # what the network was given, 0 .. 1000
     sigma: float  # noise level before the step; a flow's runs in (0, 1]
     num_forwards: int  # network calls in the step: 2 with sequential guidance, otherwise 1
+    num_skipped: int = 0  # evaluations of a branch that `draft` left out
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

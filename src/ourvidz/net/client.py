@@ -43,6 +43,14 @@ class Fetched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """How a POST was answered, body included."""
+
+    status: int
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PostResult:
     """How a POST was answered. ``retry_after_s`` is what the other side asked for, in seconds."""
 
@@ -129,6 +137,26 @@ class GuardedClient:
                 status=response.status,
                 retry_after_s=self._retry_after_s(_header(response, b"retry-after")),
             )
+
+    def ask(
+        self,
+        url: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        timeout_s: float,
+    ) -> Answered:
+        """POST a body and read the answer's, of a server that is trusted to be asked.
+
+        Raises:
+            UrlRefused: the URL or its address may not be posted to.
+            TooLarge: the answer's body has more than ``max_bytes``.
+            FetchFailed: unreachable, or no whole answer in time. Any status is a result.
+        """
+        parsed = self._parse(url, is_post=True)
+        with self._exchange("POST", parsed, content, headers, timeout_s) as response:
+            return Answered(status=response.status, content=_read(response, max_bytes))
 
     def _parse(self, url: str, *, is_post: bool) -> httpx.URL:
         if len(url) > MAX_URL_CHARS:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import ModelEntry, Settings
 from ourvidz.catalog.few_step import BY_ID
+from ourvidz.checkpoints.confirmations import offers_high
 from ourvidz.checkpoints.locate import find_model
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import MissingDependency, ModelMissing
 from ourvidz.perf.environment import environment
 
 if TYPE_CHECKING:
+    from ourvidz.engine.chat import ChatEndpoint
     from ourvidz.worker.engine_runner import EngineRunner
     from ourvidz.worker.run import Worker
 
@@ -105,6 +107,10 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
             settings.data_dir / "cache" / "embeds", max_bytes=settings.embed_cache_bytes
         ),
         variants=variants,
+        endpoint=_endpoint(settings),
+        high_models=[
+            model.id for model in catalogue.models.values() if offers_high(settings, model)
+        ],
     )
     return Worker(engine=engine, clock=clock, environment=environment())
 
@@ -119,4 +125,23 @@ def assemble_runner(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
     worker = assemble_worker(settings=settings, catalogue=catalogue, clock=clock)
     from ourvidz.worker.engine_runner import EngineRunner
 
-    return EngineRunner(worker=worker, catalogue=catalogue)
+    return EngineRunner(
+        worker=worker,
+        catalogue=catalogue,
+        negative_prompts=settings.negative_prompts,
+        has_own_enhancer=settings.enhancer_url is None,
+    )
+
+
+def _endpoint(settings: Settings) -> ChatEndpoint | None:
+    from ourvidz.engine.chat import ChatEndpoint
+
+    if settings.enhancer_url is None:
+        return None
+    key = settings.enhancer_api_key
+    return ChatEndpoint(
+        url=settings.enhancer_url,
+        model=settings.enhancer_model,
+        key=key.get_secret_value() if key else None,
+        timeout_s=settings.enhancer_timeout_s,
+    )

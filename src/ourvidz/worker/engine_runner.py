@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ourvidz.catalog.catalogue import Catalogue
+from ourvidz.catalog.models import Role
 from ourvidz.core.asset import Asset
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.enhancement import Enhancement
@@ -24,11 +25,34 @@ from ourvidz.worker.writers import OutputNames
 class EngineRunner:
     """Drives a ``Worker``'s jobs in turns."""
 
-    def __init__(self, *, worker: Worker, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        *,
+        worker: Worker,
+        catalogue: Catalogue,
+        negative_prompts: Mapping[str, str] | None = None,
+        has_own_enhancer: bool = True,
+    ) -> None:
+        """Take over ``worker``.
+
+        Args:
+            worker: whose jobs are driven.
+            catalogue: which models there are.
+            negative_prompts: the operator's, by job type.
+            has_own_enhancer: False where an endpoint enhances, which takes no memory here.
+        """
         self._worker = worker
         self._engine = worker.engine
         self._catalogue = catalogue
         self._turns = Turns(worker.clock)
+        self._has_own_enhancer = has_own_enhancer
+        self._texts = [  # that jobs take when told nothing: their embeddings are worth keeping
+            (model, text)
+            for model in catalogue.models.values()
+            if model.role is not Role.ENHANCER
+            for text in catalogue.negative_prompts(model, negative_prompts or {})
+            if text
+        ]
 
     @property
     def device(self) -> str:
@@ -74,6 +98,9 @@ class EngineRunner:
         device = self._engine.device
         if device.type != "cuda" or model_id in self._engine.resident():
             return True
+        role = self._catalogue.models[model_id].role
+        if role is Role.ENHANCER and not self._has_own_enhancer:
+            return True
         need_bytes = self._catalogue.models[model_id].size_gib * 2**30
         return self._engine.pressure().free_bytes >= need_bytes
 
@@ -81,6 +108,48 @@ class EngineRunner:
         """Encode between two units, charged to no job."""
         with self._turns.aside():
             return self._engine.encode_ahead(request, enhancement=enhancement)
+
+    def expect(self, models: Sequence[str], *, is_idle: bool) -> None:
+        """Have the models of coming jobs brought where that is possible."""
+        known = [model_id for model_id in models if model_id in self._catalogue.models]
+        families = {model_id: self._catalogue.models[model_id].family for model_id in known}
+        self._engine.hint(known, families=families, is_idle=is_idle)
+
+    def use_idle_time(self) -> bool:
+        """Embed one default negative prompt whose text encoder happens to be resident.
+
+        Once they are on disk, a job whose own prompt is known too needs no text encoder.
+        """
+        resident = self._engine.resident()
+        for index, (model, text) in enumerate(self._texts):
+            if model.id not in resident:
+                continue
+            is_over = True  # what fails is not tried again: a job that needs it tells its owner
+            try:
+                is_over = self._engine.keep_text(model.id, family=model.family, text=text)
+            finally:
+                if is_over:
+                    del self._texts[index]
+            if is_over:
+                return True
+        return False
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return the pressure and where every component is."""
+        pressure = self._engine.pressure()
+        return {
+            "level": pressure.level,
+            **pressure.facts(),
+            "components": [
+                {
+                    "model": placed.key[0],
+                    "name": placed.key[1],
+                    "place": placed.place.value,
+                    "bytes": placed.num_bytes,
+                }
+                for placed in self._engine.components()
+            ],
+        }
 
     def resident(self) -> Mapping[str, int]:
         """Return bytes by model."""

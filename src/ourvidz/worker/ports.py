@@ -133,6 +133,21 @@ class Runner(Protocol[RunT]):
         """Encode the prompts of a job that is next; False where that can't be done yet."""
         ...
 
+    def expect(self, models: Sequence[str], *, is_idle: bool) -> None:
+        """Take note of the models of coming jobs, the next one first, one entry a job.
+
+        They may come in the background, without delaying what runs. Any thread.
+        """
+        ...
+
+    def use_idle_time(self) -> bool:
+        """Do one short piece of work ahead of coming jobs; False where there is none."""
+        ...
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return what is where, and how full the device is: JSON. Any thread."""
+        ...
+
     def resident(self) -> Mapping[str, int]:
         """Return bytes on the device by model. Any thread."""
         ...

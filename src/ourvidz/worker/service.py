@@ -39,6 +39,7 @@ from ourvidz.jobs.store import JobStore
 from ourvidz.jobs.watching import GLANCE_S, ChangeWatch
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
 from ourvidz.storage.store import AssetStorage
+from ourvidz.worker.foresight import Foresight
 from ourvidz.worker.heartbeat import Attempt, Heartbeat, Stop
 from ourvidz.worker.history import History
 from ourvidz.worker.logs import JobLogHandler, about_job
@@ -140,6 +141,7 @@ class WorkerService:
         self._ended = threading.Event()
         self._drain = _Drain()
         self._runner: Runner[Any] | None = None
+        self._foresight: Foresight | None = None
         self._driven: list[_Driven] = []
         self._held: dict[str, Attempt] = {}  # by key, until settled; several threads
         self._finishing: set[str] = set()  # keys; added here, taken away by the pool's threads
@@ -161,6 +163,12 @@ class WorkerService:
             self._heartbeat.start()
             self._describe("starting")
             self._runner = self._make_runner()
+            self._foresight = Foresight(
+                store=self._store,
+                runner=self._runner,
+                models=self._models,
+                poll_s=self._queue.poll_s,
+            )
             self._drive()
             return 1 if self._is_broken else 0
         finally:
@@ -201,10 +209,25 @@ class WorkerService:
             self._describe(self._state())
             if not self._drain.is_asked.is_set():
                 self._claim_more()
+            self._look_forward()
             if self._driven:
                 self._take_turns()
-            else:
+            elif not self._use_idle_time():
                 self._rest()
+
+    def _look_forward(self) -> None:
+        if self._foresight is not None and not self._drain.is_asked.is_set():
+            self._foresight.look(is_idle=not self._driven)
+
+    def _use_idle_time(self) -> bool:
+        """Do one short piece of work ahead; False where there is none."""
+        if self._drain.is_asked.is_set():
+            return False
+        try:
+            return self._require_runner().use_idle_time()
+        except Exception:  # noqa: BLE001 - nobody waits for it
+            _log.exception("idle time was not used")
+            return False
 
     def _is_finished(self) -> bool:
         if not self._drain.is_asked.is_set():
@@ -586,7 +609,10 @@ class WorkerService:
         return "busy" if self._driven else "idle"
 
     def _describe(self, state: str) -> None:
-        runner = self._runner
+        runner, foresight = self._runner, self._foresight
+        facts: dict[str, Any] = dict(runner.facts) if runner else {}
+        if foresight is not None:
+            facts["memory"] = dict(foresight.memory)
         self._heartbeat.describe(
             {
                 "id": self.worker_id,
@@ -598,7 +624,7 @@ class WorkerService:
                 "models": list(self._models),
                 "resident": dict(runner.resident()) if runner else {},
                 "jobs": sorted(attempt.job.id for attempt in self._all_held()),
-                "facts": dict(runner.facts) if runner else {},
+                "facts": facts,
             }
         )
 
@@ -620,6 +646,8 @@ class WorkerService:
             driven.run.close()
         self._pool.shutdown(wait=True)
         self._operator_pool.shutdown(wait=True, cancel_futures=True)
+        if self._foresight is not None:
+            self._foresight.close()
         self._history.close()
         self._heartbeat.close()
         try:

@@ -78,6 +78,7 @@ class TestRunner:
         self._attempts: dict[str, int] = {}
         self._resident: dict[str, int] = {}
         self.encoded: list[str] = []  # prompts encoded ahead
+        self.expected: list[tuple[tuple[str, ...], bool]] = []  # models, whether it was idle
 
     @property
     def device(self) -> str:
@@ -124,6 +125,26 @@ class TestRunner:
         del enhancement
         self.encoded.append(request.prompt)
         return True
+
+    def expect(self, models: Sequence[str], *, is_idle: bool) -> None:
+        """Note what was announced."""
+        self.expected.append((tuple(models), is_idle))
+
+    def use_idle_time(self) -> bool:
+        """There is nothing to do."""
+        return False
+
+    def memory(self) -> Mapping[str, Any]:
+        """Return what a device of one resident component would tell."""
+        return {
+            "level": "ok",
+            "budget_bytes": 2**30,
+            "weights_bytes": sum(self._resident.values()),
+            "components": [
+                {"model": model, "name": "all", "place": "device", "bytes": num_bytes}
+                for model, num_bytes in sorted(self._resident.items())
+            ],
+        }
 
     def resident(self) -> Mapping[str, int]:
         """Models of the jobs so far."""

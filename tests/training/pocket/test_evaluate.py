@@ -58,6 +58,59 @@ def test_float8_rounds_weights_a_little(video: sampling.Models):
     assert len(after[0].unique()) < 256
 
 
+def test_a_draft_is_made_and_measured_beside_exact(tmp_path: Path, video: sampling.Models):
+    """One command's parts at tiny size: the same prompts and seeds, PSNR and calls a row."""
+    maker = evaluate.Maker(WEIGHTS / "pocket-video", torch.device("cpu"))
+    maker.models = video
+    case = sampling.Case(num_frames=1, height=64, width=64)
+    running = runner.Runner(
+        tmp_path,
+        system="pocket-video",
+        make=maker.make,
+        prompts=lambda item: judging.held_out_prompts(2, video=False, seed=3),
+        pool=None,
+        batch=2,
+        seed=1,
+        budget_s=600,
+        measure=maker.measure,
+    )
+    fidelities = evaluate.fidelities_of("draft,exact")
+    assert fidelities == ["exact", "draft"]
+    for fidelity in fidelities:
+        running.step(Item(label="frame", case=replace(case, fidelity=fidelity), count=2))
+    running.drain()
+    lines = judging.read([tmp_path / judging.VERDICTS_FILE])
+    assert [line.fidelity for line in lines] == ["exact", "exact", "draft", "draft"]
+    assert [line.seed for line in lines] == [1, 2, 1, 2]
+    assert (tmp_path / "frame-draft" / "0001.png").exists()
+    found = {(r.fidelity, r.metric): r for r in judging.results_of(lines)}
+    assert found["exact", "shows_all"].n == found["draft", "shows_all"].n == 2
+    assert found["draft", "network_calls"].value <= 0.6
+    assert ("exact", "psnr_db") not in found
+    values = [line.numbers["psnr_db"] for line in lines if line.numbers]
+    mean = found["draft", "psnr_db_mean"]
+    assert (mean.low, mean.high) == pytest.approx((min(values), max(values)), abs=1e-3)
+    assert mean.value == pytest.approx(sum(values) / 2, abs=1e-3)
+    assert min(values) > 15
+
+
+def test_a_draft_of_settings_without_a_plan_is_refused(video: sampling.Models):
+    with pytest.raises(ValueError, match="no plan"):
+        video.cache(sampling.Case(steps=7, fidelity="draft"))
+    with pytest.raises(ValueError, match="no fidelity"):
+        evaluate.fidelities_of("exact,fast")
+
+
+def test_8_bits_are_near_the_exact_picture(video: sampling.Models):
+    case = sampling.Case(num_frames=1, height=64, width=64, steps=2)
+    exact = sampling.sample(video, ["a red circle on black"], case, seeds=[1])
+    high = sampling.sample(
+        video, ["a red circle on black"], replace(case, fidelity="high"), seeds=[1]
+    )
+    apart = abs(high.astype(int) - exact.astype(int)).mean()
+    assert 0 < apart < 12
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_keeps_the_picture(video: sampling.Models, precision: sampling.Precision):
     case = sampling.Case(num_frames=1, height=64, width=64, steps=2, precision=precision)

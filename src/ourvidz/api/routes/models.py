@@ -13,6 +13,9 @@ from ourvidz.api.routes.common import errors
 from ourvidz.api.schemas import (
     CatalogueAnswer,
     Commanded,
+    FidelityAnswer,
+    FidelityFigure,
+    FidelityVerdict,
     ModelAnswer,
     ModelList,
     Residency,
@@ -21,7 +24,10 @@ from ourvidz.api.schemas import (
 )
 from ourvidz.api.views import worker_answer
 from ourvidz.catalog.models import Model
+from ourvidz.catalog.offers import confirm_command
+from ourvidz.checkpoints.confirmations import Confirmation, Standing, standings
 from ourvidz.core.errors import IllegalState, NotFound, UnknownName
+from ourvidz.core.request import Fidelity
 from ourvidz.jobs.model import WorkerInfo
 
 router = APIRouter()
@@ -162,6 +168,9 @@ def _command(verb: str, model: Model, body: ResidencyRequest | None, deps: AppDe
 
 def _answer(model: Model, workers: tuple[WorkerInfo, ...], deps: AppDeps) -> ModelAnswer:
     profile = deps.settings.profile
+    found = standings(deps.settings, model)
+    offered = [standing.offer.fidelity for standing in found if standing.offer.is_offered]
+    default = deps.settings.default_fidelity.get(model.id, Fidelity.EXACT)
     return ModelAnswer(
         id=model.id,
         title=model.title,
@@ -174,12 +183,49 @@ def _answer(model: Model, workers: tuple[WorkerInfo, ...], deps: AppDeps) -> Mod
         height=model.height,
         num_frames=model.num_frames,
         fps=model.fps,
-        fidelities=[fidelity.value for fidelity in model.fidelities],
+        fidelities=[fidelity.value for fidelity in offered],
+        default_fidelity=(default if default in offered else Fidelity.EXACT).value,
+        fidelity_verdicts=[_fidelity(model, standing) for standing in found],
         resident_on=[
             Residency(
                 worker_id=worker.id, device=worker.device, bytes=int(worker.resident[model.id])
             )
             for worker in workers
             if model.id in worker.resident
+        ],
+    )
+
+
+def _fidelity(model: Model, standing: Standing) -> FidelityAnswer:
+    offer = standing.offer
+    return FidelityAnswer(
+        fidelity=offer.fidelity.value,
+        is_offered=offer.is_offered,
+        reason=offer.reason or None,
+        command=None if offer.is_offered else confirm_command(model.id, offer.fidelity),
+        verdict=_verdict(standing.confirmation),
+    )
+
+
+def _verdict(found: Confirmation | None) -> FidelityVerdict | None:
+    if found is None:
+        return None
+    return FidelityVerdict(
+        is_held=found.is_held,
+        is_random=found.is_random,
+        created_at=found.created_at.isoformat(),
+        device=found.subject.device,
+        version=found.subject.version,
+        plan=found.plan,
+        figures=[
+            FidelityFigure(
+                metric=figure.metric,
+                value=figure.value,
+                limit=figure.limit,
+                is_least=figure.is_least,
+                unit=figure.unit,
+                is_held=figure.is_held,
+            )
+            for figure in found.figures
         ],
     )

@@ -43,6 +43,46 @@ SELECT
     ) AS next_run_at
 FROM lanes WHERE lanes.lane IS NOT NULL;
 
+-- name: upcoming
+-- The same lanes with their first jobs' requests, to bring weights before anything is claimed.
+WITH RECURSIVE lanes (lane) AS (
+    SELECT min(lane) FROM job /*by job_ready*/
+    WHERE state = 'queued' AND held = 0 AND delayed = 0
+    UNION ALL
+    SELECT (
+        SELECT min(job.lane) FROM job /*by job_ready*/
+        WHERE state = 'queued' AND held = 0 AND delayed = 0 AND job.lane > lanes.lane
+    )
+    FROM lanes WHERE lanes.lane IS NOT NULL
+), heads (lane, id, num_jobs) AS (
+    SELECT
+        lanes.lane,
+        (
+            SELECT id FROM job /*by job_ready*/
+            WHERE state = 'queued' AND held = 0 AND delayed = 0 AND job.lane = lanes.lane
+            ORDER BY priority DESC, tenant, position, id LIMIT 1
+        ),
+        (
+            SELECT count(*) FROM (
+                SELECT 1 AS one FROM job /*by job_ready*/
+                WHERE state = 'queued' AND held = 0 AND delayed = 0 AND job.lane = lanes.lane
+                LIMIT :most
+            ) AS few
+        )
+    FROM lanes WHERE lanes.lane IS NOT NULL
+)
+SELECT
+    heads.lane AS lane, heads.num_jobs AS num_jobs, job.priority AS priority,
+    job.run_at AS run_at, job.request AS request, job.enhancement AS enhancement
+FROM heads JOIN job ON job.id = heads.id;
+
+-- name: demand
+-- What the newest jobs needed. Ids sort by creation, so no index of its own is wanted.
+SELECT lane, request FROM (
+    SELECT lane, request, created_at FROM job ORDER BY id DESC LIMIT :limit
+) AS newest
+WHERE created_at >= :since;
+
 -- name: next_tenants
 -- Tenants with something in a band of these lanes, the least charged first.
 SELECT tenant.id FROM tenant

@@ -20,6 +20,7 @@ from ourvidz.models.noise import seeded_noise
 from ourvidz.models.solvers import Solver, make_solver
 from ourvidz.models.wan.config import WanGeometry
 from ourvidz.models.wan.predict import Predictor, as_predictor
+from ourvidz.models.wan.step_cache import StepCache
 
 
 def prepare_latents(
@@ -53,6 +54,7 @@ def denoise(
     negative_prompt_embeds: torch.Tensor | None = None,
     guidance_scale: float = 1.0,
     guidance_batched: bool = False,
+    cache: StepCache | None = None,
 ) -> Generator[StepEvent, None, torch.Tensor]:
     """Denoise, yielding after each step and returning the latents (``StopIteration.value``).
 
@@ -69,6 +71,8 @@ def denoise(
         guidance_scale: classifier-free guidance; 1 or less runs the prompt alone.
         guidance_batched: run both branches as one batch of 2B instead of two passes (as the
             library does): faster where launches bound the step, more memory, other rounding.
+        cache: leaves out evaluations; fresh, of a plan for these steps and this guidance. Without
+            one every step evaluates everything.
 
     Returns:
         (B, C, F, H, W), float32, on the same device: the VAE's normalised space.
@@ -85,18 +89,22 @@ def denoise(
         texts=[predictor.text(_as_batch(each, latents, predictor)) for each in embeds],
         guidance_scale=guidance_scale,
         guidance_batched=guidance_batched,
+        cache=cache,
     )
     timesteps = scheduler.timesteps
     facts = list(zip(timesteps.tolist(), scheduler.sigmas.tolist(), strict=False))
+    assert cache is None or cache.num_steps == len(facts), "a plan of other steps"
     latents = latents.float()
     for index, (timestep, sigma) in enumerate(facts):
         latents = _step(step_inputs, latents, timesteps[index], index)
+        evaluated = len(embeds) if cache is None else cache.num_forwards(index)
         yield StepEvent(
             step=index + 1,
             num_inference_steps=len(facts),
             timestep=float(timestep),
             sigma=sigma,
-            num_forwards=2 if is_guided and not guidance_batched else 1,
+            num_forwards=min(evaluated, 1) if guidance_batched else evaluated,
+            num_skipped=0 if cache is None else cache.num_skipped(index),
         )
     return latents.clone()  # outside inference mode: an ordinary tensor again
 
@@ -110,6 +118,7 @@ class _StepInputs:
     texts: Sequence[Any]  # of the prompt, and of the negative one where there is guidance
     guidance_scale: float
     guidance_batched: bool
+    cache: StepCache | None
 
 
 def _as_batch(embeds: torch.Tensor, latents: torch.Tensor, predictor: Predictor) -> torch.Tensor:
@@ -122,18 +131,28 @@ def _as_batch(embeds: torch.Tensor, latents: torch.Tensor, predictor: Predictor)
 def _step(
     inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor, index: int
 ) -> torch.Tensor:
-    noise_pred = _predict(inputs, latents, timestep)
+    noise_pred = _predict(inputs, latents, timestep, index)
     return inputs.solver.step(noise_pred, index, latents)
 
 
-def _predict(inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+def _predict(
+    inputs: _StepInputs, latents: torch.Tensor, timestep: torch.Tensor, index: int
+) -> torch.Tensor:
     """Return the guided velocity in float32.
 
     Guidance is worked out in float32: its scale magnifies the rounding of both branches.
     """
-    found = inputs.predictor.velocities(
-        latents, timestep, inputs.texts, is_batched=inputs.guidance_batched
-    )
+
+    def evaluate(num_branches: int) -> list[torch.Tensor]:
+        texts = inputs.texts[:num_branches]
+        return inputs.predictor.velocities(
+            latents, timestep, texts, is_batched=inputs.guidance_batched
+        )
+
+    if inputs.cache is not None:
+        scale = inputs.guidance_scale
+        return inputs.cache.velocity(index, latents, evaluate, guidance_scale=scale)
+    found = evaluate(len(inputs.texts))
     if len(found) == 1:
         return found[0]
     cond, uncond = found

@@ -7,12 +7,18 @@ rounding at the same places, but
 - the norm over all heads and the rotation are one operation, in place (``norm_rope_``);
 - a sublayer's output, its gate, the next norm and its modulation are one (``residual_norm``);
 - the feed-forward's GELU is the product's own epilogue;
-- the text's keys and values are worked out once a job (``text``);
+- the text's keys and values are worked out once a job (``text``), and the rows that it is padded
+  with, which are all equal, are one;
 - guidance's two branches share the first self-attention, before which they do not differ.
 
-Eight bits (``is_8bit``, fidelity ``high``): the linears of the blocks take e4m3 rows and weights
-with one scale a row, quantised where their input is made (the norms, GELU); attention is whatever
-function is given. Embeddings, modulation and the last projection stay as they are.
+Eight bits (``is_8bit``, fidelity ``high``): queries, keys and values, the text's queries and the
+feed-forward's first linear take rows and weights of 8-bit integers, turned (``int8.rotate``), one
+scale a row, made in the norm before. Guidance's branches then go through the blocks together, as
+``int8.Int8Pairs``, so that guidance does not multiply the rounding; they take twice the memory for
+activations. The other linears stay in 16 bits: making rows for them is a pass of its own that takes
+what is gained (all but 0.02 ms of a linear of 1,536 inputs, 0.10 of 1.12 ms of the feed-forward's
+second), and the second's rounding hurts most. Attention is whatever function is given. Embeddings,
+modulation and the last projection stay as they are.
 
 At 480x832x81 a forward has 283 TFLOP, of which attention 198 and linears 82. What is left beside
 them reads and writes about 1.5 GB a block: 11 ms of a forward at 4.2 TB/s.
@@ -22,24 +28,33 @@ Shapes: B batch, L tokens, M = B * L rows, E inner width, T text length, D text 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from ourvidz.kernels.linear import linear_8bit, linear_gelu
-from ourvidz.kernels.norms import norm_rope_, residual_norm
-from ourvidz.kernels.quantize import (
-    Quantized,
-    QuantizedWeight,
-    gelu_quantize,
-    quantize_rows,
-    quantize_weight,
+from ourvidz.kernels.int8 import (
+    ALIGNMENT,
+    ROTATED,
+    Int8Pairs,
+    Int8Rows,
+    int8_linear,
+    int8_linear_pairs,
+    int8_weight,
 )
+from ourvidz.kernels.linear import linear_gelu
+from ourvidz.kernels.norms import (
+    norm_rope_,
+    residual_norm,
+    residual_norm_int8,
+    residual_norm_pairs,
+)
+from ourvidz.kernels.text_attention import kept_rows, text_attention
 
-Rows = torch.Tensor | Quantized  # (M, K)
+Rows = torch.Tensor | Int8Rows | Int8Pairs  # of M rows and K channels
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -49,6 +64,9 @@ class Text:
 
     keys: tuple[torch.Tensor, ...]  # a block: (B, T, heads, head size)
     values: tuple[torch.Tensor, ...]
+    # (B, T) float32, added to scores where T is less than what texts are padded to, one row
+    # standing for all that are equal: see ``kernels.text_attention``.
+    bias: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,6 +105,21 @@ def _linears(blocks: Any) -> list[Any]:
     return found
 
 
+def linears_8bit(transformer: Any) -> list[Any]:
+    """Return the library's linears that run in 8 bits where this is allowed."""
+    found: list[Any] = []
+    for block in transformer.blocks:
+        found += [block.attn1.to_q, block.attn1.to_k, block.attn1.to_v]
+        if not isinstance(block.norm2, torch.nn.Identity):  # else no norm makes its rows
+            found.append(block.attn2.to_q)
+        found.append(block.ffn.net[0].proj)
+    return [
+        linear
+        for linear in found
+        if linear.in_features % ROTATED == 0 and linear.out_features % ALIGNMENT == 0
+    ]
+
+
 class FastWan:
     """A predictor (see ``predict.Predictor``). Several jobs may take turns on one."""
 
@@ -99,20 +132,25 @@ class FastWan:
             transformer: from ``load_transformer``; ``can_run_fast`` holds. It stays usable, and
                 its values stay as they were.
             attention: of (B, L, heads, head size) tensors; torch's own choice by default.
-            is_8bit: quantise the blocks' linears; their 8-bit weights are kept beside the others.
+            is_8bit: run what ``linears_8bit`` lists in 8 bits; these weights are kept beside the
+                others.
         """
         assert can_run_fast(transformer)
         self._transformer = transformer
         self._attend = attention or _default_attention
         self._is_8bit = is_8bit
-        self._blocks = [_FastBlock(block, is_8bit=is_8bit) for block in transformer.blocks]
+        chosen = linears_8bit(transformer) if is_8bit else ()
+        self._blocks = [_FastBlock(block, chosen=chosen) for block in transformer.blocks]
         self._tables = torch.stack([block.scale_shift_table[0] for block in transformer.blocks])
         self._rope: dict[tuple[int, int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        # Told each block's index and output (M, E), once a text, of texts that run together for the
+        # first alone; the output is overwritten later.
+        self.observer: Callable[[int, torch.Tensor], None] | None = None
 
     @staticmethod
     def added_bytes(transformer: Any) -> int:
         """Return the bytes of the 8-bit weights that ``is_8bit`` keeps beside the others."""
-        return sum(linear.weight.numel() for linear in _linears(transformer.blocks))
+        return sum(linear.weight.numel() for linear in linears_8bit(transformer))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -123,9 +161,15 @@ class FastWan:
     def text(self, prompt_embeds: torch.Tensor) -> Text:
         """See ``Predictor``."""
         embedder = self._transformer.condition_embedder.text_embedder
-        text = embedder(prompt_embeds.to(self._transformer.dtype))
+        kept = kept_rows(prompt_embeds)
+        rows = prompt_embeds if kept is None else prompt_embeds[:, : kept.num_rows]
+        text = embedder(rows.to(self._transformer.dtype))
         pairs = [block.text_keys_values(text) for block in self._blocks]
-        return Text(keys=tuple(key for key, _ in pairs), values=tuple(value for _, value in pairs))
+        return Text(
+            keys=tuple(key for key, _ in pairs),
+            values=tuple(value for _, value in pairs),
+            bias=None if kept is None else kept.bias,
+        )
 
     def velocities(
         self,
@@ -136,37 +180,41 @@ class FastWan:
         is_batched: bool = False,
     ) -> list[torch.Tensor]:
         """See ``Predictor``."""
-        if is_batched and len(texts) > 1:
-            latents = torch.cat([latents] * len(texts))
-            (velocity,) = self._run(latents, timestep, [_joined(texts)])
+        if len(texts) > 1 and (is_batched or (self._is_8bit and len(texts) == 2)):
+            (velocity,) = self._run(latents, timestep, [_joined(texts)], copies=len(texts))
             return list(velocity.chunk(len(texts)))
         return self._run(latents, timestep, texts)
 
     def _run(
-        self, latents: torch.Tensor, timestep: torch.Tensor, texts: Sequence[Text]
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        texts: Sequence[Text],
+        *,
+        copies: int = 1,
     ) -> list[torch.Tensor]:
+        """Return a velocity a text; each text is of ``copies`` times the items that are given."""
         transformer = self._transformer
-        batch = latents.shape[0]
+        items = latents.shape[0]
+        batch = items * copies
         latents = latents.to(transformer.dtype)
         cos, sin = self._turns(latents)
         temb, modulations = self._modulate(timestep.expand(batch))
         out_shift, out_scale_1 = self._modulate_out(temb)
         x = transformer.patch_embedding(latents).flatten(2).transpose(1, 2)
         x = x.reshape(-1, x.shape[-1]).contiguous()
-        first = self._blocks[0]
-        x, normed = residual_norm(
-            x,
-            mul=modulations[0].scale_1,
-            add=modulations[0].shift,
-            eps=first.eps1,
-            is_quantized=self._is_8bit,
+        first, own = self._blocks[0], modulations[0]
+        x, normed = first.qkv.after_norm(
+            x, mul=own.scale_1[:items], add=own.shift[:items], eps=first.eps1
         )
-        attended = first.self_attention(normed, batch, cos, sin, self._attend)
+        attended = first.self_attention(normed, items, cos, sin, self._attend)
+        if copies > 1:
+            x, attended = (each.repeat(copies, 1) for each in (x, attended))
         velocities: list[torch.Tensor] = []
         for index, text in enumerate(texts):
             own = x if index == len(texts) - 1 else x.clone()  # it is written to
             hidden = self._through_blocks(
-                own, attended, text, modulations, (out_shift, out_scale_1), batch, cos, sin
+                own, attended, text, modulations, (out_shift, out_scale_1), batch, copies, cos, sin
             )
             velocities.append(self._unpatchify(transformer.proj_out(hidden), latents))
         return velocities
@@ -179,41 +227,58 @@ class FastWan:
         modulations: Sequence[_Modulation],
         out_modulation: tuple[torch.Tensor, torch.Tensor],
         batch: int,
+        copies: int,
         cos: torch.Tensor,
         sin: torch.Tensor,
     ) -> torch.Tensor:
         """Return (M, E), normalised and modulated for the last projection. Overwrites ``x``."""
+        is_paired = copies == 2
         for index, block in enumerate(self._blocks):
             own = modulations[index]
-            x, normed = block.after_self_attention(x, attended, own)
+            x, normed = block.after_self_attention(x, attended, own, is_paired=is_paired)
             crossed = block.cross_attention(
-                normed, batch, text.keys[index], text.values[index], self._attend
+                normed, batch, text.keys[index], text.values[index], text.bias, self._attend
             )
-            x, normed = residual_norm(
+            x, normed = block.up.after_norm(
                 x,
                 delta=crossed,
                 mul=own.ffn_scale_1,
                 add=own.ffn_shift,
                 eps=block.eps3,
-                is_quantized=self._is_8bit,
+                is_paired=is_paired,
             )
             fed = block.feed_forward(normed)
-            is_last = index + 1 == len(self._blocks)
-            after = None if is_last else modulations[index + 1]
+            if index + 1 < len(self._blocks):
+                after, modulation = self._blocks[index + 1], modulations[index + 1]
+                x, normed = after.qkv.after_norm(
+                    x,
+                    delta=fed,
+                    gate=own.ffn_gate,
+                    mul=modulation.scale_1,
+                    add=modulation.shift,
+                    eps=after.eps1,
+                    is_paired=is_paired,
+                )
+                self._tell(index, x, copies)
+                attended = after.self_attention(normed, batch, cos, sin, self._attend)
+                continue
+            shift, scale_1 = out_modulation
             x, normed = residual_norm(
                 x,
                 delta=fed,
                 gate=own.ffn_gate,
-                mul=out_modulation[1] if after is None else after.scale_1,
-                add=out_modulation[0] if after is None else after.shift,
-                eps=self._transformer.norm_out.eps if is_last else self._blocks[index + 1].eps1,
-                is_quantized=self._is_8bit and not is_last,
+                mul=scale_1,
+                add=shift,
+                eps=self._transformer.norm_out.eps,
             )
-            if is_last:
-                assert isinstance(normed, torch.Tensor)
-                return normed
-            attended = self._blocks[index + 1].self_attention(normed, batch, cos, sin, self._attend)
+            self._tell(index, x, copies)
+            assert isinstance(normed, torch.Tensor)
+            return normed
         raise AssertionError("a transformer has blocks")
+
+    def _tell(self, index: int, x: torch.Tensor, copies: int) -> None:
+        if self.observer is not None:
+            self.observer(index, x[: len(x) // copies])
 
     def _modulate(self, timestep: torch.Tensor) -> tuple[torch.Tensor, list[_Modulation]]:
         embedder = self._transformer.condition_embedder
@@ -255,28 +320,29 @@ class FastWan:
         return self._rope[shape]
 
     def _unpatchify(self, patches: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        batch, _, frames, height, width = latents.shape
+        frames, height, width = latents.shape[2:]
         p_t, p_h, p_w = self._transformer.config.patch_size
-        patches = patches.view(batch, frames // p_t, height // p_h, width // p_w, p_t, p_h, p_w, -1)
+        patches = patches.unflatten(0, (-1, frames // p_t, height // p_h, width // p_w))
+        patches = patches.unflatten(4, (p_t, p_h, p_w, -1))
         whole = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).float()
-        return whole.reshape(batch, -1, frames, height, width)
+        return whole.reshape(len(patches), -1, frames, height, width)
 
 
 class _FastBlock:
     """One block's weights, arranged for the fewest operations."""
 
-    def __init__(self, block: Any, *, is_8bit: bool) -> None:
+    def __init__(self, block: Any, *, chosen: Collection[Any]) -> None:
+        """Take the library's block and which of its linears run in 8 bits."""
         self._block = block
-        self._is_8bit = is_8bit
         self._heads: int = block.attn1.heads
         self.eps1: float = block.norm1.eps
         self.eps3: float = block.norm3.eps
         projections = [block.attn1.to_q, block.attn1.to_k, block.attn1.to_v]
         weight = _joined_parameter(projections, "weight")
         bias = _joined_parameter(projections, "bias")
-        self._qkv = _Linear(weight, bias, is_8bit=is_8bit)
-        self._out, self._query, self._crossed, self._up, self._down = (
-            _Linear(linear.weight, linear.bias, is_8bit=is_8bit)
+        self.qkv = _Linear(weight, bias, is_8bit=projections[0] in chosen)
+        self._out, self._query, self._crossed, self.up, self._down = (
+            _Linear(linear.weight, linear.bias, is_8bit=linear in chosen)
             for linear in (
                 block.attn1.to_out[0],
                 block.attn2.to_q,
@@ -306,7 +372,7 @@ class _FastBlock:
     ) -> torch.Tensor:
         """Return the sublayer's output, (M, E), without gate and residual."""
         attention = self._block.attn1
-        qkv = self._qkv(normed)
+        qkv = self.qkv(normed)
         query, key, value = qkv.chunk(3, dim=1)
         for part, norm in ((query, attention.norm_q), (key, attention.norm_k)):
             norm_rope_(part, weight=norm.weight, eps=_eps(attention), cos=cos, sin=sin)
@@ -315,7 +381,7 @@ class _FastBlock:
         return self._out(attend(query, key, value).flatten(2).flatten(0, 1))
 
     def after_self_attention(
-        self, x: torch.Tensor, attended: torch.Tensor, own: _Modulation
+        self, x: torch.Tensor, attended: torch.Tensor, own: _Modulation, *, is_paired: bool
     ) -> tuple[torch.Tensor, Rows]:
         """Return the residual and what cross-attention reads."""
         if self._norm2 is None:
@@ -325,14 +391,14 @@ class _FastBlock:
             )
             return x, x
         weight, bias = self._norm2.weight, self._norm2.bias
-        return residual_norm(
+        return self._query.after_norm(
             x,
             delta=attended,
             gate=own.gate,
             mul=weight.float().expand(own.gate.shape),
             add=bias.float().expand(own.gate.shape),
             eps=self._norm2.eps,
-            is_quantized=self._is_8bit,
+            is_paired=is_paired,
         )
 
     def cross_attention(
@@ -341,6 +407,7 @@ class _FastBlock:
         batch: int,
         keys: torch.Tensor,
         values: torch.Tensor,
+        bias: torch.Tensor | None,
         attend: Attention,
     ) -> torch.Tensor:
         """Return the sublayer's output, (M, E), without residual."""
@@ -348,39 +415,82 @@ class _FastBlock:
         query = self._query(normed)
         norm_rope_(query, weight=attention.norm_q.weight, eps=_eps(attention))
         query = query.unflatten(1, (self._heads, -1)).unflatten(0, (batch, -1))
-        return self._crossed(attend(query, keys, values).flatten(2).flatten(0, 1))
+        if bias is None:
+            read = attend(query, keys, values)
+        else:
+            read = text_attention(query, keys, values, bias)
+        return self._crossed(read.flatten(2).flatten(0, 1))
 
     def feed_forward(self, normed: Rows) -> torch.Tensor:
         """Return the sublayer's output, (M, E), without gate and residual."""
-        if self._is_8bit:
-            return self._down(gelu_quantize(self._up(normed)))
-        assert isinstance(normed, torch.Tensor)
-        return self._down(linear_gelu(normed, self._up.weight, self._up.bias))
+        return self._down(self.up(normed, is_gelu=True))
 
 
 class _Linear:
     """A product with a weight in the module's precision, or in 8 bits."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, *, is_8bit: bool) -> None:
-        self.weight, self.bias = weight, bias
-        self._quantized: QuantizedWeight | None = quantize_weight(weight) if is_8bit else None
+        self._weight, self._bias = weight, bias
+        self._rounded = int8_weight(weight, is_rotated=True) if is_8bit else None
 
-    def __call__(self, rows: Rows) -> torch.Tensor:
-        """Return (M, N) of (M, K), in the weight's precision."""
-        if self._quantized is None:
-            assert isinstance(rows, torch.Tensor)
-            return F.linear(rows, self.weight, self.bias)
-        rows = rows if isinstance(rows, Quantized) else quantize_rows(rows)
-        return linear_8bit(rows, self._quantized, self.bias, out_dtype=self.weight.dtype)
+    def after_norm(
+        self, x: torch.Tensor, *, is_paired: bool = False, **arguments: Any
+    ) -> tuple[torch.Tensor, Rows]:
+        """Return what ``residual_norm`` returns, the normalised sum as this linear takes it.
+
+        Args:
+            x: (M, K).
+            is_paired: its halves are branches, whose difference is what counts.
+            arguments: of ``residual_norm``.
+        """
+        if self._rounded is None:
+            x, normed = residual_norm(x, **arguments)
+            assert isinstance(normed, torch.Tensor)
+            return x, normed
+        run = residual_norm_pairs if is_paired else residual_norm_int8
+        return run(x, **arguments)
+
+    def __call__(self, rows: Rows, *, is_gelu: bool = False) -> torch.Tensor:
+        """Return (M, N) of (M, K), in the weight's precision, ending in GELU's tanh form or not."""
+        if self._rounded is not None:
+            assert not isinstance(rows, torch.Tensor)
+            out = {"out_dtype": self._weight.dtype, "is_gelu": is_gelu}
+            if isinstance(rows, Int8Pairs):
+                return int8_linear_pairs(rows, self._rounded, self._bias, **out)
+            return int8_linear(rows, self._rounded, self._bias, **out)
+        assert isinstance(rows, torch.Tensor)
+        run = linear_gelu if is_gelu else F.linear
+        return run(rows, self._weight, self._bias)
 
 
 def _joined(texts: Sequence[Text]) -> Text:
+    length = max(text.keys[0].shape[1] for text in texts)
+    has_bias = any(text.bias is not None for text in texts)
+    texts = [_lengthened(text, length, has_bias=has_bias) for text in texts]
     return Text(
         keys=tuple(torch.cat(each) for each in zip(*(text.keys for text in texts), strict=True)),
         values=tuple(
             torch.cat(each) for each in zip(*(text.values for text in texts), strict=True)
         ),
+        bias=torch.cat([text.bias for text in texts if text.bias is not None])
+        if has_bias
+        else None,
     )
+
+
+def _lengthened(text: Text, length: int, *, has_bias: bool) -> Text:
+    """Return the text with hidden rows up to ``length``."""
+    missing = length - text.keys[0].shape[1]
+    if not has_bias or (missing == 0 and text.bias is not None):
+        return text
+    keys, values = (
+        tuple(F.pad(each, (0, 0, 0, 0, 0, missing)) for each in whole)
+        for whole in (text.keys, text.values)
+    )
+    bias = text.bias
+    if bias is None:
+        bias = torch.zeros(keys[0].shape[0], length - missing, device=keys[0].device)
+    return Text(keys=keys, values=values, bias=F.pad(bias, (0, missing), value=-math.inf))
 
 
 def _joined_parameter(linears: Sequence[Any], name: str) -> torch.Tensor:
