@@ -1,5 +1,6 @@
 """Loading and unloading by hand, loads that several jobs share, and who leaves a full device."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -611,7 +612,10 @@ def test_weights_leave_a_device_for_pinned_memory_and_come_back(whole_device, la
         vram_bytes=3 * 2**30,
         host_cache_bytes=2**30,
     )
-    first = load(residency, layers.spec("a", load=make))
+    spec = layers.spec("a", load=make)
+    (file,) = spec.folder.glob("*.safetensors")
+    os.truncate(file, num_bytes)  # as long as its weights: reading it again would take longer
+    first = load(residency, spec)
     weight = first.module.weight.cpu()
     del first
     before = torch.cuda.memory_allocated(whole_device)
@@ -619,7 +623,7 @@ def test_weights_leave_a_device_for_pinned_memory_and_come_back(whole_device, la
     assert torch.cuda.memory_allocated(whole_device) == before - num_bytes
     assert residency.places() == {("a", "unet"): Place.HOST}
     assert residency._on_host["a", "unet"].copy.is_pinned
-    back = load(residency, layers.spec("a", load=make))
+    back = load(residency, spec)
     assert back.state is LoadState.WARM
     assert back.module.weight.device == whole_device
     assert torch.equal(back.module.weight.cpu(), weight)

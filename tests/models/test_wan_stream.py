@@ -253,3 +253,9 @@ def test_on_a_gpu(convs):
     assert 10 * torch.log10(4 / mse) > 35
     first, second = (torch.cat(list(decoder.decode(latents))) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_options_of_a_device_off_cuda_are_the_defaults():
+    from ourvidz.models.wan.stream import options_for
+
+    assert options_for(torch.device("cpu")) == StreamOptions()

@@ -575,6 +575,9 @@ class Engine:
         def count(text: str) -> int:
             return self._count_tokens(context, request, text)
 
+        # Whether 8 bits may be used is a question of the enhancer here.
+        is_high = plan.model in self._high_models
+        context = replace(context, techniques=self._techniques[request.fidelity, is_high])
         limit = self._token_limits[request.model]
         if enhancer is None:
             assert self._endpoint is not None, "one of the two enhances"

@@ -33,7 +33,7 @@ from ourvidz.models.wan import load as wan_load
 from ourvidz.models.wan.config import WanGeometry
 from ourvidz.models.wan.fast import FastWan, can_run_fast
 from ourvidz.models.wan.step_cache import StepCache
-from ourvidz.models.wan.stream import StreamingDecoder, can_stream
+from ourvidz.models.wan.stream import StreamingDecoder, can_stream, options_for
 
 Decoder = Callable[..., Generator[torch.Tensor, None, None]]  # of ``latents`` (1, C, F, h, w)
 
@@ -228,7 +228,8 @@ def _decoder(context: JobContext, request: GenerationRequest, vae: Any) -> Decod
 
     def build() -> StreamingDecoder:
         # On a GPU in bfloat16: within its rounding of the library's, and a third of the time.
-        return StreamingDecoder(vae, dtype=torch.bfloat16 if on_gpu else None)
+        dtype = torch.bfloat16 if on_gpu else None
+        return StreamingDecoder(vae, dtype=dtype, options=options_for(context.device))
 
     decoder = context.residency.derive(
         (context.base_of(request.model), "vae"),
