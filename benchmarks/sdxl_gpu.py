@@ -198,8 +198,6 @@ def _options() -> dict[str, dict[str, Any]]:
         "exact": {},
         "exact, convs by heuristics": {"benchmark_convs": False},
         "high": {"fidelity": "high"},
-        "high, attention 8 bits from 4096": {"fidelity": "high", "min_keys_8bit": 4096},
-        "high, attention 8 bits from 1024": {"fidelity": "high", "min_keys_8bit": 1024},
     }
 
 

@@ -34,7 +34,7 @@ class HopperConfig:
 
     groups: int = 3  # of 64 queries each, that share what is fetched: 2 or 3
     block_n: int = 64  # keys of a softmax: 64 or 128
-    parts: int = 1  # how many of them are fetched and given free together: 1 or 2
+    parts: int = 1  # how many of them are fetched and given free together: 1, 2 or 4
     num_stages: int = 4  # fetches in flight
 
     @property
@@ -49,7 +49,7 @@ def _config(groups: int, block_n: int, parts: int, num_stages: int) -> HopperCon
 
 # What fits into registers and into 227 KiB, by the type of scores' operands.
 CONFIGS_EXACT = (_config(3, 64, 1, 4), _config(3, 64, 2, 2), _config(2, 128, 1, 3))
-CONFIGS_INT8 = (_config(3, 64, 2, 3), _config(3, 64, 1, 4), _config(2, 128, 1, 4))
+CONFIGS_INT8 = (_config(3, 64, 2, 3), _config(3, 64, 4, 2), _config(3, 64, 1, 4))
 
 
 def can_run_hopper(q: torch.Tensor) -> bool:

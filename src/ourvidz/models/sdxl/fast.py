@@ -35,12 +35,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ourvidz.core.request import Fidelity
-from ourvidz.kernels.attention import attention
-from ourvidz.kernels.attention_ways import exact_ways
+from ourvidz.kernels.chosen import ChosenAttention
 from ourvidz.kernels.geglu import geglu, geglu_quantized
 from ourvidz.kernels.linear import linear_8bit
 from ourvidz.kernels.norms import residual_norm
-from ourvidz.kernels.probe import fastest_attention
 from ourvidz.kernels.quantize import Quantized, quantize_rows, quantize_weight
 from ourvidz.kernels.runtime import supports_fp8
 from ourvidz.models.sdxl.fast_blocks import (
@@ -215,7 +213,6 @@ class FastUnet:
         use_graphs: bool = True,
         benchmark_convs: bool = True,
         max_graphs: int = 4,
-        min_keys_8bit: int | None = None,
         cache: Path | None = None,
     ) -> None:
         """Prepare the weights.
@@ -227,8 +224,6 @@ class FastUnet:
             benchmark_convs: let cuDNN time its kernels at the first call of a shape; without, its
                 heuristics choose and the choice is the same in every process.
             max_graphs: shapes kept; the one longest unused goes first.
-            min_keys_8bit: attention to so many keys or more runs in 8 bits too (not in ``exact``);
-                None: none does.
             cache: where the measured choice of attention is kept (see ``kernels.probe``).
         """
         assert can_run_fast(unet)
@@ -241,7 +236,7 @@ class FastUnet:
         # Row-wise e4m3 products come out in bfloat16 only; attention takes them as they are.
         is_mixed = self.is_8bit and self.device.type == "cuda"
         self._product_dtype = torch.bfloat16 if is_mixed else self.dtype
-        self._backends = _Backends(min_keys_8bit if is_mixed else None, cache)
+        self._attention = ChosenAttention(cache=cache)
         self._benchmark_convs = benchmark_convs
         self._use_graphs = use_graphs and self.device.type == "cuda"
         self._max_graphs = max_graphs
@@ -260,7 +255,7 @@ class FastUnet:
             dtype=dtype,
             is_8bit=self.is_8bit,
             product_dtype=self._product_dtype,
-            backends=self._backends,
+            attention=self._attention,
         )
         self._down = [_Stage(block, layout) for block in unet.down_blocks]
         self._mid = _Stage(unet.mid_block, layout)
@@ -438,34 +433,6 @@ def _set_timestep(at: torch.Tensor, timestep: torch.Tensor | float) -> None:
         at.fill_(float(timestep))
 
 
-class _Backends:
-    """Which attention runs each shape, measured when a shape is first met."""
-
-    def __init__(self, min_keys_8bit: int | None, cache: Path | None) -> None:
-        self.min_keys_8bit, self.cache = min_keys_8bit, cache
-        self.found: dict[tuple[int, ...], str] = {}
-
-    def find(self, query: torch.Tensor, key: torch.Tensor) -> str:
-        """Return a backend of ``kernels.attention`` for (B, L, N, K) queries and keys."""
-        if not query.is_cuda:
-            return "default"
-        num_images, num_queries, num_heads, width = query.shape
-        num_keys = key.shape[1]
-        if self.min_keys_8bit is not None and num_keys >= self.min_keys_8bit:
-            return "8bit"
-        shape = (num_images, num_queries, num_heads, width, num_keys)
-        if shape not in self.found:
-            self.found[shape] = fastest_attention(
-                exact_ways(query),
-                (num_images, num_queries, num_heads, width),
-                query.dtype,
-                query.device,
-                len_k=num_keys,
-                cache=self.cache,
-            )
-        return self.found[shape]
-
-
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Layout:
     """What stages collect while they are built: linears that run as one, in order."""
@@ -473,7 +440,7 @@ class _Layout:
     dtype: torch.dtype
     is_8bit: bool
     product_dtype: torch.dtype  # of what the transformer blocks' linears give
-    backends: _Backends
+    attention: ChosenAttention
     text_linears: list[nn.Linear] = field(default_factory=list)
     num_text_columns: int = 0
     time_linears: list[nn.Linear] = field(default_factory=list)
@@ -560,7 +527,7 @@ class _Block:
 
     def __init__(self, module: Any, layout: _Layout) -> None:
         own, cross = module.attn1, module.attn2
-        self.num_heads, self.backends = own.heads, layout.backends
+        self.num_heads, self.attention = own.heads, layout.attention
         self.is_8bit = layout.is_8bit
         self.norms = [_LayerNorm(norm, is_quantized=self.is_8bit) for norm in _norms(module)]
         self.to_qkv = _linear([own.to_q, own.to_k, own.to_v], layout)
@@ -609,9 +576,7 @@ class _Block:
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor | Quantized:
         """Return (M, D), or its 8-bit rows."""
-        backend = self.backends.find(query, key)
-        out = attention(query, key, value, backend=backend)
-        out = out.reshape(-1, self.num_heads * query.shape[-1])
+        out = self.attention(query, key, value).reshape(-1, self.num_heads * query.shape[-1])
         return quantize_rows(out) if self.is_8bit else out
 
 
