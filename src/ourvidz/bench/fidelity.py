@@ -55,11 +55,14 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------- the bounds
 
 LINEAR, ATTENTION = "linear_error_worst", "attention_error_worst"
-GUIDED, PSNR = "guided_error_worst", "psnr_mean"
+GUIDED, PSNR, PSNR_MIN = "guided_error_worst", "psnr_mean", "psnr_min"
 TOP_1, KL = "top_1_agreement", "kl_mean"
 
-# Set before the first measurement on trained weights, and to be set by it once and kept.
-HIGH_PSNR_DB = 30.0
+# Fixed after the first measurement of what `high` is, on the pocket video model: 46.6 dB in the mean
+# and 43.5 at worst over four prompts, 42.5 and 32.7 over three others. The worst counts too: with
+# e4m3 linears, which are off by 42 % at a step, the mean was 31 dB and one prompt at 19.
+HIGH_PSNR_DB = 40.0
+HIGH_PSNR_MIN_DB = 30.0
 DRAFT_PSNR_DB = 25.0
 # Rounding of one operator: what e4m3 and int8 rows reach on inputs with outlier channels.
 OPERATOR_ERROR = 0.04
@@ -88,6 +91,7 @@ BOUNDS: Mapping[Fidelity, Mapping[str, Bound]] = {
         ATTENTION: Bound(limit=OPERATOR_ERROR),
         GUIDED: Bound(limit=GUIDED_ERROR),
         PSNR: Bound(limit=HIGH_PSNR_DB, is_least=True),
+        PSNR_MIN: Bound(limit=HIGH_PSNR_MIN_DB, is_least=True),
         **_ENHANCER_BOUNDS,
     },
     Fidelity.DRAFT: {PSNR: Bound(limit=DRAFT_PSNR_DB, is_least=True), **_ENHANCER_BOUNDS},
@@ -822,7 +826,7 @@ def _figures(found: _Found, bounds: Mapping[str, Bound]) -> tuple[Figure, ...]:
         dbs = [each.psnr_db for each in found.frames]
         similar = [each.ssim for each in found.frames]
         values[PSNR] = (statistics.fmean(dbs), "dB", "frames, mean over prompts")
-        values["psnr_min"] = (min(dbs), "dB", "frames, the worst prompt")
+        values[PSNR_MIN] = (min(dbs), "dB", "frames, the worst prompt")
         values["ssim_mean"] = (statistics.fmean(similar), "", "frames, mean over prompts")
         values["ssim_min"] = (min(similar), "", "frames, the worst prompt")
         # The first job of each also compiles and measures.
