@@ -1,7 +1,9 @@
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,9 @@ from PIL import Image
 from ourvidz.core.errors import OutputInvalid
 from ourvidz.media.frames import RgbFrame
 from ourvidz.media.image import write_png
-from ourvidz.media.probe import MediaFacts, check, probe
+from ourvidz.media.probe import MediaFacts, VideoProbe, check, probe
 from ourvidz.media.thumbnail import write_thumbnail
-from ourvidz.media.video import VideoWriter
+from ourvidz.media.video import EncodedPacket, VideoWriter
 from tests.media.pictures import flat, gradient, noise
 
 
@@ -189,6 +191,168 @@ def test_a_file_short_of_its_last_bytes_is_refused(
     path.write_bytes(whole_files[name][:-cut])
     with pytest.raises(OutputInvalid):
         probe(path)
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 0x10]) + content[at + 1 :]
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_png_with_any_flipped_bit_is_refused(
+    share: float, whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("flip") / "a.png"
+    content = whole_files["a.png"]
+    path.write_bytes(flipped(content, int(len(content) * share)))
+    with pytest.raises(OutputInvalid):
+        probe(path, pixels=noise())
+
+
+def written(path: Path, frames: list[RgbFrame], *, fps: Fraction | int = 16) -> VideoProbe:
+    packets = VideoProbe()
+    height, width = frames[0].shape[:2]
+    with VideoWriter(
+        path, width=width, height=height, fps=fps, num_threads=1, on_packet=packets.add
+    ) as writer:
+        for frame in frames:
+            writer.write(frame)
+    packets.end()
+    return packets
+
+
+@pytest.mark.parametrize("fps", [8, 16, Fraction(24000, 1001), Fraction(617, 50)])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [noise(seed=seed) for seed in range(9)],
+        [gradient(shift=i) for i in range(70)],
+        [flat((0, 0, 0))] * 5,
+        [gradient()],
+    ],
+    ids=["noise", "key frames", "black", "one frame"],
+)
+def test_probing_while_writing_finds_what_probing_the_file_finds(
+    frames: list[RgbFrame], fps: Fraction | int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mp4"
+    packets = written(path, frames, fps=fps)
+    assert packets.facts(path) == probe(path)
+    assert packets.facts(path).num_frames == len(frames)
+
+
+@pytest.fixture(scope="module")
+def probed_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[VideoProbe, bytes, list[range]]:
+    """A clip with two key frames: its packets as probed, its bytes, and where each packet lies."""
+    path = tmp_path_factory.mktemp("clip") / "a.mp4"
+    packets = written(path, [noise(seed=seed) for seed in range(40)])
+    with av.open(str(path)) as container:
+        places = [
+            range(packet.pos, packet.pos + packet.size)
+            for packet in container.demux(video=0)
+            if packet.pos is not None and packet.size
+        ]
+    return packets, path.read_bytes(), places
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(packet=st.integers(0, 39), share=st.floats(0, 1, exclude_max=True))
+def test_any_flipped_bit_of_any_packet_is_found(
+    packet: int,
+    share: float,
+    probed_clip: tuple[VideoProbe, bytes, list[range]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    packets, content, places = probed_clip
+    path = tmp_path_factory.mktemp("flip") / "a.mp4"
+    place = places[packet]
+    path.write_bytes(flipped(content, place[int(len(place) * share)]))
+    with pytest.raises(OutputInvalid, match=f"packet {packet} of 40 has another content"):
+        packets.facts(path)
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_video_cut_anywhere_is_not_what_was_written(
+    share: float,
+    probed_clip: tuple[VideoProbe, bytes, list[range]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    packets, content, _ = probed_clip
+    path = tmp_path_factory.mktemp("cut") / "a.mp4"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(OutputInvalid):
+        packets.facts(path)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 13])
+def test_a_video_short_of_its_last_bytes_is_not_what_was_written(
+    cut: int, probed_clip: tuple[VideoProbe, bytes, list[range]], tmp_path: Path
+) -> None:
+    packets, content, _ = probed_clip
+    (tmp_path / "a.mp4").write_bytes(content[:-cut])
+    with pytest.raises(OutputInvalid):
+        packets.facts(tmp_path / "a.mp4")
+
+
+def test_fewer_frames_and_another_clip_are_not_what_was_written(tmp_path: Path) -> None:
+    frames = [noise(seed=seed) for seed in range(9)]
+    packets = written(tmp_path / "a.mp4", frames)
+    written(tmp_path / "short.mp4", frames[:8])
+    with pytest.raises(OutputInvalid, match="8 packets, 9 were made"):
+        packets.facts(tmp_path / "short.mp4")
+    written(tmp_path / "slow.mp4", frames, fps=8)
+    with pytest.raises(OutputInvalid, match="another codec header"):
+        packets.facts(tmp_path / "slow.mp4")
+    written(tmp_path / "large.mp4", [noise(96, 64)] * 9)
+    with pytest.raises(OutputInvalid, match="another codec header"):
+        packets.facts(tmp_path / "large.mp4")
+    with pytest.raises(OutputInvalid, match="no file"):
+        packets.facts(tmp_path / "none.mp4")
+
+
+@pytest.mark.parametrize(
+    ("box", "byte"),
+    [(b"stts", 19), (b"ctts", 19), (b"stsz", 19), (b"stco", 15), (b"avcC", 10)],
+    ids=["durations", "times", "sizes", "places", "codec header"],
+)
+def test_a_damaged_index_is_found(
+    box: bytes,
+    byte: int,
+    probed_clip: tuple[VideoProbe, bytes, list[range]],
+    tmp_path: Path,
+) -> None:
+    packets, content, _ = probed_clip
+    (tmp_path / "a.mp4").write_bytes(flipped(content, content.index(box) + byte))
+    with pytest.raises(OutputInvalid):
+        packets.facts(tmp_path / "a.mp4")
+
+
+def test_tags_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with VideoWriter(path, width=64, height=48, fps=16, title="a title", num_threads=1) as writer:
+        writer.write(noise())
+    path.write_bytes(path.read_bytes().replace(b"a title", b"a \xff\xfetle"))
+    with pytest.raises(OutputInvalid):
+        probe(path)
+
+
+def test_packets_that_do_not_decode_are_refused(tmp_path: Path) -> None:
+    made: list[EncodedPacket] = []
+    with VideoWriter(
+        tmp_path / "a.mp4", width=64, height=48, fps=16, num_threads=1, on_packet=made.append
+    ) as writer:
+        for seed in range(9):
+            writer.write(noise(seed=seed))
+    packets = VideoProbe()
+
+    def take() -> None:
+        for packet in made:
+            packets.add(dataclasses.replace(packet, content=b"\xff" * len(packet.content)))
+        packets.end()
+
+    with pytest.raises(OutputInvalid, match="does not decode"):
+        take()
 
 
 def test_an_image_with_transparency_says_so(tmp_path: Path) -> None:

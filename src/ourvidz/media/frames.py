@@ -54,6 +54,11 @@ class MiddleFrame:
         self._num_offered += 1
 
     @property
+    def is_found(self) -> bool:
+        """Whether the middle frame itself was offered."""
+        return self._num_offered > self._middle
+
+    @property
     def frame(self) -> RgbFrame:
         """The middle frame; the first one if the stream ended before its middle.
 

@@ -8,15 +8,17 @@ most, so memory does not grow with the video.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
@@ -34,7 +36,33 @@ X264Preset: TypeAlias = Literal[
 DEFAULT_PRESET: X264Preset = "veryfast"
 DEFAULT_CRF = 16
 
+# What PyAV raises of a damaged file; the last of tags that are no text.
+UNREADABLE = (FFmpegError, IndexError, UnicodeDecodeError)
+
 _SECONDS_BETWEEN_KEY_FRAMES = 2  # x264's 250 frames would make a 16 fps clip seek from its start
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedPacket:
+    """One compressed picture as it lies in the file."""
+
+    content: bytes
+    codec_header: bytes  # of the stream: what a decoder needs first
+    presented_s: Fraction | None  # seconds from the begin of the video
+    decoded_s: Fraction | None  # likewise; a picture may be decoded before an earlier one
+    is_key_frame: bool
+
+    @classmethod
+    def of(cls, packet: av.Packet, codec_header: bytes) -> Self:
+        """Copy ``packet``, which muxing changes."""
+        time_base = packet.time_base
+        return cls(
+            content=bytes(packet),
+            codec_header=codec_header,
+            presented_s=None if packet.pts is None else packet.pts * time_base,
+            decoded_s=None if packet.dts is None else packet.dts * time_base,
+            is_key_frame=packet.is_keyframe,
+        )
 
 
 class VideoWriter:
@@ -57,6 +85,7 @@ class VideoWriter:
         preset: X264Preset = DEFAULT_PRESET,
         crf: int = DEFAULT_CRF,
         num_threads: int = 0,
+        on_packet: Callable[[EncodedPacket], None] | None = None,
     ) -> None:
         """Prepare; nothing is opened before ``with``.
 
@@ -70,6 +99,8 @@ class VideoWriter:
             preset: x264's effort: a slower one makes a smaller file of equal quality.
             crf: x264's quality, 0 (best) to 51; its scale shifts a little with ``preset``.
             num_threads: Encoder threads; 0 lets x264 take what the machine has.
+            on_packet: Called with each packet before it goes to the file, in ``write`` and at the
+                end of ``with``; the bytes are those that the file will hold.
 
         Raises:
             InvalidRequest: An odd or empty size, a frame rate or ``crf`` out of range, or a
@@ -94,6 +125,8 @@ class VideoWriter:
         self._preset: X264Preset = preset
         self._crf = crf
         self._num_threads = num_threads
+        self._on_packet = on_packet
+        self._codec_header = b""
         self._num_frames = 0
         self._reformatter = VideoReformatter()
         self._stack = contextlib.ExitStack()
@@ -127,6 +160,7 @@ class VideoWriter:
             self._container.metadata.update(self._metadata)
             self._stream = self._add_stream(self._container)
             self._container.start_encoding()
+            self._codec_header = self._stream.codec_context.extradata or b""
             self._stack = stack.pop_all()
         return self
 
@@ -147,7 +181,7 @@ class VideoWriter:
         picture.pts = self._num_frames
         picture.time_base = 1 / self._fps
         with disk_errors_as_ours(self._path):
-            container.mux(stream.encode(picture))
+            self._mux(container, stream.encode(picture))
         self._num_frames += 1
 
     def __exit__(
@@ -176,7 +210,14 @@ class VideoWriter:
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         stream = container.add_stream(
-            "libx264", rate=self._fps, options={"preset": self._preset, "crf": str(self._crf)}
+            "libx264",
+            rate=self._fps,
+            options={
+                "preset": self._preset,
+                "crf": str(self._crf),
+                # As MP4 stores it: the muxer copies what the encoder made.
+                "x264-params": "annexb=0",
+            },
         )
         stream.width = self._width
         stream.height = self._height
@@ -205,7 +246,13 @@ class VideoWriter:
     def _finish(self, container: OutputContainer, stream: VideoStream) -> None:
         if self._num_frames == 0:
             raise OutputInvalid(f"not one frame was written to {str(self._path)!r}")
-        container.mux(stream.encode(None))
+        self._mux(container, stream.encode(None))
+
+    def _mux(self, container: OutputContainer, packets: Iterable[av.Packet]) -> None:
+        for packet in packets:
+            if self._on_packet is not None:
+                self._on_packet(EncodedPacket.of(packet, self._codec_header))
+            container.mux(packet)
 
     def _close(
         self,
@@ -256,18 +303,71 @@ def decode_frames(path: Path) -> Iterator[av.VideoFrame]:
     """
     try:
         with av.open(str(path), "r", format="mp4") as container:
-            if not container.streams.video:
-                raise OutputInvalid(f"{str(path)!r} has no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}
+            stream = video_stream(path, container)
+            _be_strict(stream.codec_context)
             for packet in container.demux(stream):
                 for picture in packet.decode():
                     if picture.is_corrupt:
                         raise OutputInvalid(f"{str(path)!r} has a damaged frame")
                     yield picture
-    except (FFmpegError, IndexError) as error:
+    except UNREADABLE as error:
         raise OutputInvalid(f"{str(path)!r} does not decode as video: {error}") from error
+
+
+def video_stream(path: Path, container: InputContainer) -> VideoStream:
+    """Return the video stream of an open file.
+
+    Raises:
+        OutputInvalid: It has none, or one of an unknown codec.
+    """
+    streams = container.streams.video
+    # PyAV's types do not say that an unknown codec has no context.
+    context: object = streams[0].codec_context if streams else None
+    if context is None:
+        raise OutputInvalid(f"{str(path)!r} has no video stream")
+    return streams[0]
+
+
+class PacketDecoder:
+    """Decodes H.264 packets as strictly as ``decode_frames``, wherever they come from."""
+
+    def __init__(self, codec_header: bytes) -> None:
+        """Prepare for packets of a stream with this header."""
+        context = av.CodecContext.create("h264", "r")
+        assert isinstance(context, VideoCodecContext)
+        context.extradata = codec_header
+        _be_strict(context)
+        self._context = context
+
+    def decode(self, packet: EncodedPacket) -> list[av.VideoFrame]:
+        """Take the next packet and return what it completes: nothing, or pictures in time order.
+
+        Raises:
+            OutputInvalid: It is damaged.
+        """
+        return self._decoded(av.Packet(packet.content))
+
+    def flush(self) -> list[av.VideoFrame]:
+        """Return the pictures that are still held back. Nothing can be decoded after it.
+
+        Raises:
+            OutputInvalid: They are damaged.
+        """
+        return self._decoded(None)
+
+    def _decoded(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        try:
+            pictures = self._context.decode(packet)
+        except FFmpegError as error:
+            raise OutputInvalid(f"the encoded video does not decode: {error}") from error
+        if any(picture.is_corrupt for picture in pictures):
+            raise OutputInvalid("the encoded video has a damaged frame")
+        return pictures
+
+
+def _be_strict(context: VideoCodecContext) -> None:
+    context.thread_type = "AUTO"
+    context.options = {"err_detect": "explode"}
 
 
 def _require_even(pixels: int, *, param: str) -> None:

@@ -1,13 +1,15 @@
 """Frames to files beside the thread that drives the job.
 
-A writer takes decoded frames as they come and saves them in threads of its own, so that encoding
-a video overlaps decoding it. ``finish`` waits for the files, probes them and returns the assets;
-``abandon`` removes whatever was made.
+A writer takes decoded frames as they come. Threads of its own compress them, decode what was
+compressed and make the thumbnails, all while the model still decodes, so that after the last frame
+little is left: a video's last packets and the comparison of its file with them, or one image.
+``finish`` waits for the files and returns the assets; ``abandon`` removes whatever was made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 from collections.abc import Mapping
@@ -18,20 +20,21 @@ from typing import Any, Protocol
 
 from ourvidz.core.asset import Asset
 from ourvidz.core.event import FramesReady
-from ourvidz.core.phase import Phase
+from ourvidz.core.phase import Phase, Span
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import GenerationRequest, MediaType
 from ourvidz.media.frames import MiddleFrame, RgbFrame
 from ourvidz.media.image import write_png
-from ourvidz.media.probe import MediaFacts, check, probe
+from ourvidz.media.probe import MediaFacts, VideoProbe, check, probe
 from ourvidz.media.thumbnail import write_thumbnail
-from ourvidz.media.video import VideoWriter
+from ourvidz.media.video import EncodedPacket, VideoWriter
 
 # Decoded frames that may wait for the encoder: a clip of ordinary length whole, so that the device
 # goes on with the next job, and no more than this many bytes.
 _QUEUE_BYTES = 128 * 2**20
 _MIN_QUEUE_FRAMES = 16
-_IMAGE_THREADS = 4  # PNG compression releases the interpreter lock
+_VIDEO_THREADS = 3  # one saves, one probes, one makes the thumbnail
+_MAX_IMAGE_THREADS = 16  # compressing and decoding release the interpreter lock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,9 +106,11 @@ class _VideoFileWriter:
         self._recorder = recorder
         self._settings = settings
         self._path = names.media(request.media_type, 0, 1)
+        self._thumbnail = names.thumbnail(self._path)
         self._queue: queue.Queue[RgbFrame | None] = queue.Queue(_queue_frames(request))
+        self._packets: queue.SimpleQueue[EncodedPacket | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="save")
+        self._pool = ThreadPoolExecutor(_VIDEO_THREADS, thread_name_prefix="save")
         self._result: Future[Asset] = self._pool.submit(self._write)
 
     def add(self, event: FramesReady) -> None:
@@ -132,37 +137,74 @@ class _VideoFileWriter:
         self._stopped.set()
         self._put(None)
         self._pool.shutdown(wait=True)
-        for path in (self._path, self._names.thumbnail(self._path)):
+        for path in (self._path, self._thumbnail):
             path.unlink(missing_ok=True)
 
     def _write(self) -> Asset:
-        request, middle = self._request, MiddleFrame(self._request.num_frames)
         first = self._queue.get()  # the span begins with work, not with waiting for it
-        with (
-            self._recorder.span(Phase.SAVE, is_background=True),
-            VideoWriter(
-                self._path,
-                width=request.width,
-                height=request.height,
-                fps=request.fps,
-                settings=self._settings,
-                title=request.prompt,
-            ) as writer,
-        ):
-            frame = first
-            while frame is not None and not self._stopped.is_set():
-                writer.write(frame)
-                middle.offer(frame)
-                frame = self._queue.get()
-        thumbnail = self._names.thumbnail(self._path)
-        with self._recorder.span(Phase.THUMBNAIL, is_background=True):
-            write_thumbnail(thumbnail, middle.frame)
-        return _probed(
+        probing = self._pool.submit(self._probe_packets)
+        try:
+            with self._recorder.span(Phase.SAVE, is_background=True):
+                thumbnail = self._save(first)
+        finally:
+            self._packets.put(None)
+        thumbnail.result()
+        packets = probing.result()
+        with self._recorder.span(Phase.PROBE, is_background=True, facts={"what": "file"}):
+            facts = packets.facts(self._path)
+            _check(facts, self._request)
+        return _asset(facts, path=self._path, thumbnail=self._thumbnail, seed=self._request.seed)
+
+    def _save(self, frame: RgbFrame | None) -> Future[None]:
+        """Write the file; return the thumbnail, begun as soon as the middle frame was there."""
+        request, middle = self._request, MiddleFrame(self._request.num_frames)
+        thumbnail: Future[None] | None = None
+        with VideoWriter(
             self._path,
-            request,
-            recorder=self._recorder,
-            thumbnail=thumbnail,
-            seed=request.seed,
+            width=request.width,
+            height=request.height,
+            fps=request.fps,
+            settings=self._settings,
+            title=request.prompt,
+            on_packet=self._packets.put,
+        ) as writer:
+            while frame is not None and not self._stopped.is_set():
+                middle.offer(frame)
+                if thumbnail is None and middle.is_found:
+                    thumbnail = self._pool.submit(self._write_thumbnail, middle.frame)
+                writer.write(frame)
+                frame = self._queue.get()
+        return thumbnail or self._pool.submit(self._write_thumbnail, middle.frame)
+
+    def _write_thumbnail(self, frame: RgbFrame) -> None:
+        with self._recorder.span(Phase.THUMBNAIL, is_background=True):
+            write_thumbnail(self._thumbnail, frame)
+
+    def _probe_packets(self) -> VideoProbe:
+        """Decode what the encoder makes, as it makes it."""
+        packets, clock = VideoProbe(), self._recorder.clock
+        packet = self._packets.get()
+        start_s = last_s = clock.monotonic()
+        while packet is not None and not self._stopped.is_set():
+            last_s = clock.monotonic()
+            packets.add(packet)
+            packet = self._packets.get()
+        # Two spans: up to the last packet it may be the encoder that is waited for.
+        self._add_probe_span(start_s, last_s)
+        if not self._stopped.is_set():
+            packets.end()
+        self._add_probe_span(last_s, clock.monotonic())
+        return packets
+
+    def _add_probe_span(self, start_s: float, end_s: float) -> None:
+        self._recorder.add(
+            Span(
+                phase=Phase.PROBE,
+                start_s=start_s,
+                end_s=end_s,
+                is_background=True,
+                facts={"what": "packets"},
+            )
         )
 
 
@@ -183,25 +225,36 @@ class _ImageFilesWriter:
         self._names = names
         self._recorder = recorder
         self._settings = settings
-        self._pool = ThreadPoolExecutor(_IMAGE_THREADS, thread_name_prefix="save")
+        threads = _image_threads()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="save")
+        self._strips = ThreadPoolExecutor(threads, thread_name_prefix="strip")
         self._results: list[Future[Asset]] = []
+        self._thumbnails: list[Future[None]] = []
 
     def add(self, event: FramesReady) -> None:
-        for result in self._results:
-            if result.done():
-                result.result()
-        self._results.append(self._pool.submit(self._write, event.item, event.frames[0]))
+        for done in (*self._results, *self._thumbnails):
+            if done.done():
+                done.result()
+        item, image = event.item, event.frames[0]
+        self._results.append(self._pool.submit(self._write, item, image))
+        self._thumbnails.append(self._pool.submit(self._write_thumbnail, item, image))
 
     def end(self) -> None:
         self._pool.shutdown(wait=False)
 
     def finish(self) -> tuple[Asset, ...]:
         assets = tuple(result.result() for result in self._results)
-        self._pool.shutdown()
+        for thumbnail in self._thumbnails:
+            thumbnail.result()
+        self._shut_down()
         return assets
 
+    def _shut_down(self, *, cancel: bool = False) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=cancel)
+        self._strips.shutdown(wait=True)  # after those who give it work
+
     def abandon(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._shut_down(cancel=True)
         for item in range(self._request.num_images):
             path = self._path(item)
             path.unlink(missing_ok=True)
@@ -213,32 +266,30 @@ class _ImageFilesWriter:
     def _write(self, item: int, image: RgbFrame) -> Asset:
         path, seed = self._path(item), self._request.item_seeds[item]
         with self._recorder.span(Phase.SAVE, is_background=True, facts={"item": item}):
-            write_png(path, image, settings={**self._settings, "seed": seed})
-        thumbnail = self._names.thumbnail(path)
+            write_png(path, image, settings={**self._settings, "seed": seed}, threads=self._strips)
+        with self._recorder.span(Phase.PROBE, is_background=True, facts={"item": item}):
+            facts = probe(path, pixels=image)
+            _check(facts, self._request)
+        return _asset(facts, path=path, thumbnail=self._names.thumbnail(path), seed=seed)
+
+    def _write_thumbnail(self, item: int, image: RgbFrame) -> None:
         with self._recorder.span(Phase.THUMBNAIL, is_background=True, facts={"item": item}):
-            write_thumbnail(thumbnail, image)
-        return _probed(path, self._request, recorder=self._recorder, thumbnail=thumbnail, seed=seed)
+            write_thumbnail(self._names.thumbnail(self._path(item)), image)
 
 
-def _probed(
-    path: Path,
-    request: GenerationRequest,
-    *,
-    recorder: SpanRecorder,
-    thumbnail: Path,
-    seed: int,
-) -> Asset:
-    with recorder.span(Phase.PROBE, is_background=True):
-        facts = probe(path)
-        is_video = request.media_type is MediaType.VIDEO
-        check(
-            facts,
-            width=request.width,
-            height=request.height,
-            num_frames=request.num_frames,
-            fps=request.fps if is_video else None,
-        )
-    return _asset(facts, path=path, thumbnail=thumbnail, seed=seed)
+def _image_threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, _MAX_IMAGE_THREADS)
+
+
+def _check(facts: MediaFacts, request: GenerationRequest) -> None:
+    check(
+        facts,
+        width=request.width,
+        height=request.height,
+        num_frames=request.num_frames,
+        fps=request.fps if request.media_type is MediaType.VIDEO else None,
+    )
 
 
 def _asset(facts: MediaFacts, *, path: Path, thumbnail: Path, seed: int) -> Asset:
