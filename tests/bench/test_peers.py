@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from ourvidz.bench import peers
-from ourvidz.bench.cases import LIBRARY, LIBRARY_BEST, OURS, find_case
+from ourvidz.bench.cases import LIBRARY, LIBRARY_BEST, OURS, bar_of, find_case
 from ourvidz.bench.floors import Ceilings, Kind, Precision
+from ourvidz.bench.ours import _process_of
 from ourvidz.bench.peers import Bench, Lane, Options, append, check_record, results_of, take_turns
 from ourvidz.bench.records import BenchmarkResult, new_record, read_record, write_record
 from ourvidz.catalog.config import Settings, catalogue_of
@@ -138,6 +139,50 @@ def test_of_tokens_the_time_of_one_is_compared():
     assert figures(lanes, rounds)[OURS, "exact", "ratio_to_diffusers"].value == 0.25
 
 
+def test_phases_are_figures_of_ours_without_a_bar():
+    only = ours()
+    rounds = [
+        {only: {"seconds": 3.0, "phase.decode": 1.0, "phase.load.vae": 0.5}},
+        {only: {"seconds": 2.0, "phase.decode": 2.0}},  # resident by now
+    ]
+    found = figures([only], rounds)
+    decode, load = (found[OURS, "exact", f"phase.{name}"] for name in ("decode", "load.vae"))
+    assert (decode.low, decode.value, decode.high, decode.unit) == (1.0, 1.5, 2.0, "s")
+    assert (load.low, load.high) == (0.0, 0.5)
+    assert bar_of("video_fast", "exact", "phase.decode") is None
+
+
+def test_a_process_is_accounted_for_until_its_first_step():
+    def span(phase, start_s, end_s, *, is_background=False, **facts):
+        return {
+            "phase": phase,
+            "start_s": start_s,
+            "end_s": end_s,
+            "is_background": is_background,
+            "facts": facts,
+        }
+
+    spans = [
+        span("startup", 0.0, 2.0, what="process"),
+        span("startup", 2.5, 6.0, what="imports"),
+        span("load.transformer", 6.0, 7.0, is_background=True),
+        span("prepare", 7.0, 8.0),
+        span("denoise", 8.0, 20.0),
+        span("decode", 20.0, 21.0),
+    ]
+    sidecar = {"spans": spans, "step_times_s": [0.5, 0.1], "timing": {"state": "warm"}}
+    found = _process_of(sidecar, 22.0)
+    assert (found.to_first_step_s, found.first_step_s) == (8.0, 0.5)
+    assert found.phases_s == {
+        "startup.process": 2.0,
+        "startup.imports": 3.5,
+        "load.transformer": 1.0,
+        "prepare": 1.0,
+        "unattributed": 0.5,
+    }
+    assert sum(found.phases_s.values()) == found.to_first_step_s
+
+
 def test_remarks_stand_in_the_notes_once():
     only = ours()
     only.remark("models resident")
@@ -232,6 +277,17 @@ def keys(found):
     return {system: set(values) for system, values in found.items()}
 
 
+def compared(found):
+    """Return the metrics that are not phases; those are ours alone, and say where time went."""
+    for (system, _), values in found.items():
+        phases = {name for name in values if name.startswith("phase.")}
+        assert phases >= {"phase.denoise", "phase.decode"} if system == OURS else not phases
+    return {
+        system: {name for name in names if not name.startswith("phase.")}
+        for system, names in keys(found).items()
+    }
+
+
 def test_load_is_measured_against_the_disk(bench):
     found = metrics(bench, "load")
     assert keys(found) == {(OURS, "exact"): {"seconds", "share_of_bandwidth"}}
@@ -253,7 +309,7 @@ def test_a_forward_and_a_decode_are_measured_alone(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["video_fast", "distilled_4_step"])
 def test_a_video_is_the_librarys_video(bench, name):
-    assert keys(metrics(bench, name)) == {**BOTH, **PEERS}
+    assert compared(metrics(bench, name)) == {**BOTH, **PEERS}
     mine, theirs = (
         frames_of(exact_file(bench, "ours-*.mp4")),
         frames_of(bench.folder / "library.mp4"),
@@ -265,7 +321,7 @@ def test_a_video_is_the_librarys_video(bench, name):
 
 @pytest.mark.slow
 def test_images_are_the_librarys_images(bench):
-    assert keys(metrics(bench, "sdxl_image_fast")) == {**BOTH, **PEERS}
+    assert compared(metrics(bench, "sdxl_image_fast")) == {**BOTH, **PEERS}
     mine = np.asarray(Image.open(exact_file(bench, "ours-*-2.png")), dtype=int)
     for stem in ("library", "library-best"):
         theirs = np.asarray(Image.open(bench.folder / f"{stem}-2.png"), dtype=int)
@@ -310,10 +366,14 @@ def test_memory_of_all_families_without_a_second_load(bench):
 @pytest.mark.timeout(400)
 def test_a_first_job_is_a_process_of_its_own(bench):
     outcome = bench.run(find_case("first_job"))
-    (only,) = outcome.results
-    assert only.metric == "seconds"
-    assert only.value > 0.5  # imports alone take longer
-    assert "models warm" in only.notes
+    found = {result.metric: result for result in outcome.results}
+    whole = found["seconds"]
+    assert whole.value > 0.5  # imports alone take longer
+    assert "models warm" in whole.notes
+    assert {"first_step_s", "phase.startup.process", "phase.startup.imports"} <= set(found)
+    phases = [result.value for name, result in found.items() if name.startswith("phase.")]
+    # Medians of parts add up to the whole's only roughly, of one run exactly.
+    assert sum(phases) == pytest.approx(whole.value, rel=0.2)
 
 
 @pytest.mark.slow

@@ -167,14 +167,17 @@ def test_migrations_give_the_schema_postgres(empty_postgres_url, clock):
 
 def test_a_failing_migration_leaves_nothing_and_a_newer_schema_is_refused(tmp_path, clock):
     path = tmp_path / "ourvidz.db"
-    good = (*shipped_migrations(), Migration(version=2, text="CREATE TABLE extra (a TEXT);"))
-    bad = (*good, Migration(version=3, text="CREATE TABLE more (a TEXT); CREATE TABLE extra (a);"))
+    shipped = shipped_migrations()
+    newest = shipped[-1].version
+    good = (*shipped, Migration(version=newest + 1, text="CREATE TABLE extra (a TEXT);"))
+    broken = "CREATE TABLE more (a TEXT); CREATE TABLE extra (a);"
+    bad = (*good, Migration(version=newest + 2, text=broken))
     with pytest.raises(sqlite3.OperationalError):
         SqliteDatabase(path, clock=clock, migrations=bad).migrate()
     SqliteDatabase(path, clock=clock).migrate()
     SqliteDatabase(path, clock=clock, migrations=good).migrate()
     with sqlite3.connect(path) as connection:
         versions = connection.execute("SELECT version FROM schema_version").fetchall()
-        assert versions == [(1,), (2,)]
-    with pytest.raises(ConfigInvalid, match="version 2"):
+        assert versions == [(version,) for version in range(1, newest + 2)]
+    with pytest.raises(ConfigInvalid, match=f"version {newest + 1}"):
         SqliteDatabase(path, clock=clock).migrate()

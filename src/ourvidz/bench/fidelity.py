@@ -58,9 +58,9 @@ LINEAR, ATTENTION = "linear_error_worst", "attention_error_worst"
 GUIDED, PSNR, PSNR_MIN = "guided_error_worst", "psnr_mean", "psnr_min"
 TOP_1, KL = "top_1_agreement", "kl_mean"
 
-# Fixed after the first measurement of what `high` is, on the pocket video model: 46.6 dB in the mean
-# and 43.5 at worst over four prompts, 42.5 and 32.7 over three others. The worst counts too: with
-# e4m3 linears, which are off by 42 % at a step, the mean was 31 dB and one prompt at 19.
+# Fixed after the first measurement of what `high` is, on the pocket video model: 46.6 dB in the
+# mean and 43.5 at worst over four prompts, 42.5 and 32.7 over three others. The worst counts too:
+# with e4m3 linears, which are off by 42 % at a step, the mean was 31 dB and one prompt at 19.
 HIGH_PSNR_DB = 40.0
 HIGH_PSNR_MIN_DB = 30.0
 DRAFT_PSNR_DB = 25.0

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -26,6 +26,7 @@ from ourvidz.core.request import GenerationRequest
 from ourvidz.jobs.model import Source
 from ourvidz.jobs.open import open_store
 from ourvidz.jobs.submission import Draft, Submitter
+from ourvidz.perf.ledger import exclusive_phases_s
 from ourvidz.policy.build import build_policy
 from ourvidz.worker.assemble import assemble_worker
 from ourvidz.worker.inline import new_worker_id, run_claimed
@@ -199,6 +200,7 @@ class Process:
     wall_s: float  # from start to exit
     to_first_step_s: float  # from process start until denoising begins
     first_step_s: float  # that step itself
+    phases_s: Mapping[str, float]  # exclusive, until denoising begins; they add up to that
     state: LoadState
 
 
@@ -216,6 +218,9 @@ def run_process(
         "OURVIDZ_MODELS_DIR": str(settings.resolved_models_dir.absolute()),
         "OURVIDZ_DATA_DIR": str(settings.data_dir.absolute()),
     }
+    # An installed package has its bytecode; where this is set, a checkout or an installation that
+    # left it out would be compiled at every start.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     options: Mapping[str, object] = {
         "--job-type": request.job_type,
         "--profile": request.profile,
@@ -246,12 +251,32 @@ def run_process(
 
 def _process_of(sidecar: Mapping[str, Any], wall_s: float) -> Process:
     """Read the account: its spans count from the process's start."""
-    begin_s = next(
-        span["start_s"] for span in sidecar["spans"] if span["phase"] == Phase.DENOISE.value
-    )
+    spans = [
+        Span(
+            phase=Phase(span["phase"]),
+            start_s=span["start_s"],
+            end_s=span["end_s"],
+            is_background=span["is_background"],
+            facts=span["facts"],
+        )
+        for span in sidecar["spans"]
+    ]
+    begin_s = next(span.start_s for span in spans if span.phase is Phase.DENOISE)
     return Process(
         wall_s=wall_s,
         to_first_step_s=begin_s,
         first_step_s=sidecar["step_times_s"][0],
+        phases_s=_phases_until(begin_s, spans),
         state=LoadState(sidecar["timing"]["state"]),
     )
+
+
+def _phases_until(end_s: float, spans: Sequence[Span]) -> dict[str, float]:
+    """Return exclusive seconds a phase; what starts up (``what``) has an entry each."""
+    phases_s = exclusive_phases_s(spans, start_s=0.0, end_s=end_s)
+    phases_s.pop(Phase.STARTUP.value, None)
+    startup = [span for span in spans if span.phase is Phase.STARTUP and span.start_s < end_s]
+    named = {f"{Phase.STARTUP.value}.{span.facts.get('what', 'other')}": 0.0 for span in startup}
+    for span in startup:
+        named[f"{Phase.STARTUP.value}.{span.facts.get('what', 'other')}"] += span.duration_s
+    return named | phases_s

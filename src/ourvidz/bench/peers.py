@@ -60,6 +60,8 @@ SUITE = "peers"
 
 SECONDS, TOKENS_PER_S, SHARE, GIB = "seconds", "tokens_per_s", "share_of_bandwidth", "gib"
 RATIO, RATIO_BEST, RATIO_FLOOR = "ratio_to_diffusers", "ratio_to_diffusers_best", "ratio_to_floor"
+FIRST_STEP = "first_step_s"
+PHASE = "phase."  # before a phase's name: its exclusive seconds, for nobody's bar
 UNITS = {
     SECONDS: "s",
     TOKENS_PER_S: "tokens/s",
@@ -68,6 +70,7 @@ UNITS = {
     RATIO: "1",
     RATIO_BEST: "1",
     RATIO_FLOOR: "1",
+    FIRST_STEP: "s",
 }
 LIBRARY_FIDELITY = "library"  # a peer's own word: it makes no promise of ours
 
@@ -447,7 +450,9 @@ def results_of(
     results: list[BenchmarkResult] = []
     for lane in lanes:
         samples = [samples[lane] for samples in rounds]
-        figures = {name: [sample[name] for sample in samples] for name in samples[0]}
+        names = dict.fromkeys(name for sample in samples for name in sample)
+        # A phase that a run did not have took it no time.
+        figures = {name: [sample.get(name, 0.0) for sample in samples] for name in names}
         if lane.system == OURS:
             for system, metric in ((LIBRARY, RATIO), (LIBRARY_BEST, RATIO_BEST)):
                 if system in peers:
@@ -477,7 +482,7 @@ def _figure(
         fidelity=lane.fidelity,
         metric=metric,
         value=min(max(statistics.median(rounded), min(rounded)), max(rounded)),
-        unit=UNITS[metric],
+        unit="s" if metric.startswith(PHASE) else UNITS[metric],
         n=len(rounded),
         low=min(rounded),
         high=max(rounded),
@@ -563,7 +568,8 @@ def _file_lanes(bench: Bench, case: Case) -> list[Lane]:
         takes = _Takes(bench.token if is_exact else f"{bench.token} {fidelity.value}")
 
         def job(request: GenerationRequest, takes: _Takes = takes) -> Sample:
-            return {SECONDS: bench.ours.run(takes.next(request)).wall_s}
+            driven = bench.ours.run(takes.next(request))
+            return {SECONDS: driven.wall_s, **_named(driven.result.timing.phases_s)}
 
         lanes.append(_ours_lane(bench, case, fidelity, job, job))
     request = bench.request(case)
@@ -575,6 +581,10 @@ def _file_lanes(bench: Bench, case: Case) -> list[Lane]:
         if pipeline is _their_video:
             lanes[-1].remark(_exporter())
     return lanes
+
+
+def _named(phases_s: Mapping[str, float]) -> Sample:
+    return {f"{PHASE}{name}": seconds for name, seconds in phases_s.items()}
 
 
 @dataclass(slots=True)
@@ -735,7 +745,11 @@ def _first_lanes(bench: Bench, case: Case) -> list[Lane]:
             settings=bench.settings,
         )
         lane.remark(f"models {run.state.value}")
-        return {SECONDS: run.to_first_step_s}
+        return {
+            SECONDS: run.to_first_step_s,
+            FIRST_STEP: run.first_step_s,
+            **_named(run.phases_s),
+        }
 
     def warm_up() -> None:  # fills the page cache and the compile cache
         process()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -230,6 +231,37 @@ class BridgeConfig(_Section):
     poll_s: float = Field(default=1.0, gt=0, description="Between two looks at empty lists.")
 
 
+class GoalEntry(_Section):
+    """What a job type is to reach, and by when; progress is computed from records."""
+
+    job_type: str = Field(description="Which job type.")
+    seconds: float | None = Field(
+        default=None, gt=0, description="Median seconds of a job, end to end, at most."
+    )
+    success_percent: float | None = Field(
+        default=None, gt=0, le=100, description="Jobs that succeed, in percent, at least."
+    )
+    state: Literal["cold", "warm", "resident"] | None = Field(
+        default=None, description="Only of jobs in this state."
+    )
+    by: date | None = Field(default=None, description="When, such as 2027-03-31.")
+    text: str = Field(default="", description="What people see.")
+
+    @model_validator(mode="after")
+    def _has_one_target(self) -> GoalEntry:
+        if (self.seconds is None) == (self.success_percent is None):
+            raise ValueError("a goal states seconds or success_percent, one of them")
+        return self
+
+
+class PerformanceConfig(_Section):
+    """What performance is measured against."""
+
+    goals: tuple[GoalEntry, ...] = Field(
+        default=(), description="Goals, each a `[[performance.goals]]` table as below."
+    )
+
+
 class Settings(BaseSettings):
     """Everything that an operator can set."""
 
@@ -312,6 +344,9 @@ class Settings(BaseSettings):
     quotas: QuotaConfig = Field(default_factory=QuotaConfig, description="Limits of keys.")
     policy: PolicyConfig = Field(default_factory=PolicyConfig, description="Content policy.")
     bridge: BridgeConfig = Field(default_factory=BridgeConfig, description="The legacy bridge.")
+    performance: PerformanceConfig = Field(
+        default_factory=PerformanceConfig, description="What performance is measured against."
+    )
     use_models: dict[Role, str] = Field(
         default_factory=dict,
         description="Models of the full profile by role (video, image, enhancer).",
@@ -408,6 +443,12 @@ def catalogue_of(settings: Settings) -> Catalogue:
             raise ConfigInvalid(
                 f"negative_prompts names the unknown job type {name!r}.",
                 hint=suggest(name, tuple(catalogue.job_types)),
+            )
+    for goal in settings.performance.goals:
+        if goal.job_type not in catalogue.job_types:
+            raise ConfigInvalid(
+                f"performance.goals names the unknown job type {goal.job_type!r}.",
+                hint=suggest(goal.job_type, tuple(catalogue.job_types)),
             )
     for model_id in settings.default_fidelity:
         if model_id not in catalogue.models:

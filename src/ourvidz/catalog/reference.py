@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from ourvidz.catalog.catalogue import Catalogue, build_catalogue
 from ourvidz.catalog.config import (
+    GoalEntry,
     JobTypeEntry,
     ModelEntry,
     PresetEntry,
@@ -155,6 +156,7 @@ def _configuration() -> str:
         ("`[models.ID]`", ModelEntry, "A model of your own."),
         ("`[job_types.NAME]`", JobTypeEntry, "A job type of your own."),
         ("`[presets.JOB_TYPE.NAME]`", PresetEntry, "A preset of your own."),
+        ("`[[performance.goals]]`", GoalEntry, "What a job type is to reach, and by when."),
     ]
     parts = ["# Configuration", "One `ourvidz.toml` and `OURVIDZ_*` environment variables."]
     for title, model, text in sections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ourvidz.worker.writers import OutputNames
 
 _SUFFIXES = frozenset({".mp4", ".png"})
+_WHOLE_SECOND = 1.05  # with what passes between two looks at the clock, and a tick
 _JOB_TYPE_NAMES = ", ".join(job.name for job in JOB_TYPES)
 
 
@@ -94,6 +96,7 @@ def run_one(
 
     It is timed from the process's start.
     """
+    from ourvidz.engine.waking import wake_device
     from ourvidz.jobs.open import open_store
     from ourvidz.jobs.submission import Submitter
     from ourvidz.policy.build import build_policy
@@ -113,6 +116,7 @@ def run_one(
         console.print(_headline(request), highlight=False)
         with _cancel_on_signal() as cancel, JobProgress() as progress:
             started_s = _process_start_s(clock)
+            wake_device(settings.device)
             worker = make_worker(settings=settings, catalogue=catalogue, clock=clock)
             try:
                 job = _claimed(submitter, draft, request)
@@ -236,7 +240,23 @@ def _process_start_s(clock: SystemClock) -> float:
 
     import psutil
 
-    return clock.monotonic() - (time.time() - psutil.Process().create_time())
+    age_s = time.time() - psutil.Process().create_time()
+    ticks = _start_ticks()
+    if ticks is not None:
+        # psutil counts from the boot's whole second (/proc/stat): up to a second too much.
+        exact_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        if -0.05 <= age_s - exact_s <= _WHOLE_SECOND:  # else a kernel with other clocks
+            age_s = exact_s
+    return clock.monotonic() - max(0.0, age_s)
+
+
+def _start_ticks() -> int | None:
+    """Return the clock ticks from boot to this process's start (proc_pid_stat(5), field 22)."""
+    try:
+        stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat.rpartition(")")[2].split()[19])  # its name, in brackets, may hold anything
+    except (OSError, ValueError, IndexError):
+        return None  # not Linux
 
 
 @contextlib.contextmanager

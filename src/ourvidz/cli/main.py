@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import ourvidz
-from ourvidz.cli import bench, bridge, doctor, generate, jobs, keys, models, serve, worker
+from ourvidz.cli import bench, bridge, doctor, generate, jobs, keys, models, perf, serve, worker
 from ourvidz.cli.output import show_error
 from ourvidz.core.errors import Cancelled, OurVidzError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 generate.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.add_typer(perf.app, name="perf")
 app.add_typer(bridge.app, name="bridge")
 serve.register(app)
 worker.register(app)

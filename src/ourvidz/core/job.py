@@ -46,6 +46,16 @@ class Timing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What was measured beside a job's own account. Empty where nobody could."""
+
+    environment: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the fingerprint
+    device: Mapping[str, float] = field(default_factory=dict[str, float])  # its samples, summed up
+    host: Mapping[str, float] = field(default_factory=dict[str, float])  # this process's
+    flags: tuple[str, ...] = ()  # why the figures are not those of an undisturbed job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult:
     """Everything a finished job leaves behind."""
 
@@ -58,3 +68,4 @@ class JobResult:
     adjustments: tuple[Note, ...]
     environment: Mapping[str, Any]
     memory: Mapping[str, int]  # peak bytes on host and device
+    measured: Measured = Measured()

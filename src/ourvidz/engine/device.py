@@ -58,6 +58,25 @@ def component_dtype(
     return _CUDA_DTYPES[family] if setting == "auto" else _DTYPES[setting]
 
 
+def precision_of(setting: str, device: torch.device) -> str:
+    """Return in words what ``component_dtype`` makes of ``setting``: auto is each family's own."""
+    return setting if device.type == "cuda" or setting in _DTYPES else "float32"
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the versions of what torch was built with, as far as it has them."""
+    cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
+    found = {"cuda": torch.version.cuda, "cudnn": None if cudnn is None else _cudnn_words(cudnn)}
+    return {name: version for name, version in found.items() if version}
+
+
+def _cudnn_words(version: int) -> str:
+    """Return 9.19.0 for 91900 (cuDNN 9: major x 10000 + minor x 100; before: major x 1000)."""
+    major = version // 10000 if version >= 90000 else version // 1000
+    rest = version % 10000 if version >= 90000 else version % 1000
+    return f"{major}.{rest // 100}.{rest % 100}"
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until ``device`` has done all that was asked of it."""
     if device.type == "cuda":

@@ -214,6 +214,18 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoredRecord:
+    """The performance record that a job left; it outlives the job."""
+
+    id: int  # grows with every record
+    job_id: str
+    job_type: str
+    workload: str
+    at: float  # the job's end
+    body: Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One run of a job by one worker."""
 

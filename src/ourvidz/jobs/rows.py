@@ -23,6 +23,7 @@ from ourvidz.jobs.model import (
     Quotas,
     Source,
     StoredAsset,
+    StoredRecord,
     WorkerCommand,
     WorkerInfo,
 )
@@ -177,6 +178,18 @@ def attempt_of(row: Row) -> Attempt:
         ended_at=row["ended_at"],
         outcome=row["outcome"],
         error=from_json(row["error"]),
+    )
+
+
+def record_of(row: Row) -> StoredRecord:
+    """Return a row of ``perf_record``."""
+    return StoredRecord(
+        id=row["id"],
+        job_id=row["job_id"],
+        job_type=row["job_type"],
+        workload=row["workload"],
+        at=row["at"],
+        body=from_json(row["body"]),
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from ourvidz.core.errors import Cancelled, Crashed
 from ourvidz.core.job import JobState
+from ourvidz.core.request import GenerationRequest
+from ourvidz.core.workload import settings_without_words, workload_facts
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.history import add_event, elapsed_s, end_attempt, tell
-from ourvidz.jobs.model import Beat, BeatReply, EventKind, Json, NewAsset, Source
+from ourvidz.jobs.model import Beat, BeatReply, EventKind, JobKind, Json, NewAsset, Source
 from ourvidz.jobs.rows import from_json, to_json
 
 _LOST = BeatReply(is_alive=False, cancel_requested=False)
@@ -87,19 +89,23 @@ def finish(tx: Transaction, job_id: str, token: int, finished: Finished) -> bool
         adjustments=to_json(adjustments),
     )
     assert done is not None
-    if finished.record is not None:
-        tx.run(
-            "add_perf_record",
-            job_id=job_id,
-            job_type=row["job_type"],
-            workload=row["workload"],
-            now=tx.now,
-            body=to_json(finished.record),
-        )
+    _keep_record(tx, row, finished.record)
     data = {"token": token, "assets": [asset.id for asset in finished.assets]}
     tell(tx, done, EventKind.SUCCEEDED, data)
     end_attempt(tx, done, outcome="succeeded", device_s=finished.device_s)
     return True
+
+
+def _keep_record(tx: Transaction, row: Row, record: Json | None) -> None:
+    if record is not None:
+        tx.run(
+            "add_perf_record",
+            job_id=row["id"],
+            job_type=row["job_type"],
+            workload=row["workload"],
+            now=tx.now,
+            body=to_json(record),
+        )
 
 
 def _add_assets(tx: Transaction, row: Row, assets: Sequence[NewAsset]) -> None:
@@ -132,6 +138,7 @@ def fail(
     error: Json,
     retry_in_s: float | None,
     device_s: float,
+    record: Json | None = None,
 ) -> bool:
     """See ``JobStore.fail``. A job that was to be cancelled is cancelled."""
     row = tx.row("lock_attempt", id=job_id, token=token)
@@ -143,6 +150,7 @@ def fail(
     errors = row["errors"] + 1
     if retry_in_s is None or errors >= row["max_errors"]:
         _fail(tx, row, outcome="failed", error=error, device_s=device_s, errors=errors)
+        _keep_record(tx, row, record)
     else:
         _requeue(
             tx,
@@ -193,15 +201,33 @@ def reap_one(tx: Transaction, job_id: str, token: int, *, max_crashes: int) -> b
             hint="Run it again; the job may need more memory than there is.",
         ).to_dict()
         _fail(tx, row, outcome="crashed", error=error, device_s=device_s, crashes=crashes)
+        _keep_record(tx, row, _record_of_crash(row))
     elif crashes >= max_crashes:
         error = Crashed(
             f"The worker died or lost touch {crashes} times with this job.",
             hint="Look at the worker's log; the job may need more memory than there is.",
         ).to_dict()
         _fail(tx, row, outcome="crashed", error=error, device_s=device_s, crashes=crashes)
+        _keep_record(tx, row, _record_of_crash(row))
     else:
         _requeue(tx, row, outcome="crashed", why="crash", device_s=device_s, crashes=crashes)
     return True
+
+
+def _record_of_crash(row: Row) -> Json | None:
+    """Return the record of a job whose worker can't write one any more."""
+    if row["kind"] != JobKind.GENERATE:
+        return None
+    request = GenerationRequest.from_dict(from_json(row["request"]))
+    return {
+        "job_type": request.job_type,
+        "workload": request.workload,
+        "request": workload_facts(request),
+        "settings": settings_without_words(request),
+        "source": row["source"],
+        "is_success": False,
+        "failure": Crashed.code,
+    }
 
 
 def _cancel(

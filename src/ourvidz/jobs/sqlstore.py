@@ -28,6 +28,7 @@ from ourvidz.jobs.model import (
     QueueCounts,
     Quotas,
     StoredAsset,
+    StoredRecord,
     Submission,
     WorkerCommand,
     WorkerInfo,
@@ -44,6 +45,7 @@ from ourvidz.jobs.rows import (
     key_of,
     key_params,
     message_of,
+    record_of,
     texts,
     to_json,
     worker_of,
@@ -344,11 +346,21 @@ class SqlStore:
         error: Json,
         retry_in_s: float | None,
         device_s: float = 0.0,
+        record: Json | None = None,
     ) -> bool:
-        """Count an error: queued again after ``retry_in_s``, or failed if None or none is left."""
+        """Count an error: queued again after ``retry_in_s``, or failed if None or none is left.
+
+        The performance record is kept if the job has failed with that.
+        """
         return self._db.write(
             lambda tx: running.fail(
-                tx, job_id, token, error=error, retry_in_s=retry_in_s, device_s=device_s
+                tx,
+                job_id,
+                token,
+                error=error,
+                retry_in_s=retry_in_s,
+                device_s=device_s,
+                record=record,
             )
         )
 
@@ -636,6 +648,57 @@ class SqlStore:
             return tx.rows("records_of_job_type", job_type=job_type, limit=limit)
 
         return tuple(from_json(row["body"]) for row in self._db.read(body))
+
+    def perf_records(
+        self,
+        *,
+        job_type: str | None = None,
+        since: float | None = None,
+        after: int | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> tuple[StoredRecord, ...]:
+        """Return performance records with whose and when they are, oldest first.
+
+        Args:
+            job_type: of this one alone.
+            since: of jobs that ended then (Unix seconds) or later.
+            after: only records beyond this id.
+            limit: no more than so many.
+            newest: the last of them, where there are more than ``limit``; else the first.
+        """
+        clauses: list[str] = []
+        params: dict[str, Any] = {"limit": limit}
+        for clause, name, value in (
+            ("job_type = :job_type", "job_type", job_type),
+            ("at >= :since", "since", since),
+            ("id > :after", "after", after),
+        ):
+            if value is not None:
+                clauses.append(clause)
+                params[name] = value
+        text = f"{_where(clauses)} ORDER BY id {'DESC' if newest else 'ASC'}"
+        rows = self._db.read(lambda tx: tx.rows("perf_records", where=text, **params))
+        found = [record_of(row) for row in rows]
+        return tuple(reversed(found)) if newest else tuple(found)
+
+    # Decisions about changes of speed, kept for ever
+
+    def add_decision(self, decision: Json) -> None:
+        """Append a decision, which has an ``id``. Nothing changes or removes it.
+
+        Raises:
+            IllegalState: one of that id is there.
+        """
+        self._db.write(
+            lambda tx: tx.run("add_decision", id=decision["id"], now=tx.now, body=to_json(decision))
+        )
+
+    def decisions(self) -> tuple[Json, ...]:
+        """Return all decisions, in the order in which they were added."""
+        return tuple(
+            from_json(row["body"]) for row in self._db.read(lambda tx: tx.rows("decisions"))
+        )
 
 
 def _conditions(where: JobFilter) -> tuple[list[str], dict[str, Any]]:

@@ -28,6 +28,7 @@ from ourvidz.jobs.model import (
     QueueCounts,
     Quotas,
     StoredAsset,
+    StoredRecord,
     Submission,
     WorkerCommand,
     WorkerInfo,
@@ -239,8 +240,12 @@ class JobStore(Protocol):
         error: Json,
         retry_in_s: float | None,
         device_s: float = 0.0,
+        record: Json | None = None,
     ) -> bool:
-        """Count an error: queued again after ``retry_in_s``, or failed if None or none is left."""
+        """Count an error: queued again after ``retry_in_s``, or failed if None or none is left.
+
+        The performance record is kept if the job has failed with that.
+        """
         ...
 
     def confirm_cancel(self, job_id: str, token: int, *, device_s: float = 0.0) -> bool:
@@ -256,7 +261,8 @@ class JobStore(Protocol):
 
         One that was to be cancelled is cancelled; one that crashed ``max_crashes`` times fails as
         ``crashed``, and so does a command line's at the first crash: the files were to go where
-        that command said. Any other is queued again at once.
+        that command said. Any other is queued again at once. One that fails leaves a performance
+        record without times: nobody knows them.
         """
         ...
 
@@ -377,4 +383,38 @@ class JobStore(Protocol):
 
     def records(self, *, job_type: str | None = None, limit: int = 100) -> tuple[Json, ...]:
         """Return performance records, newest first."""
+        ...
+
+    def perf_records(
+        self,
+        *,
+        job_type: str | None = None,
+        since: float | None = None,
+        after: int | None = None,
+        limit: int = 1000,
+        newest: bool = False,
+    ) -> tuple[StoredRecord, ...]:
+        """Return performance records with whose and when they are, oldest first.
+
+        Args:
+            job_type: of this one alone.
+            since: of jobs that ended then (Unix seconds) or later.
+            after: only records beyond this id.
+            limit: no more than so many.
+            newest: the last of them, where there are more than ``limit``; else the first.
+        """
+        ...
+
+    # Decisions about changes of speed, kept for ever
+
+    def add_decision(self, decision: Json) -> None:
+        """Append a decision, which has an ``id``. Nothing changes or removes it.
+
+        Raises:
+            IllegalState: one of that id is there.
+        """
+        ...
+
+    def decisions(self) -> tuple[Json, ...]:
+        """Return all decisions, in the order in which they were added."""
         ...

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import subprocess
@@ -16,6 +14,7 @@ from typing import Any
 import psutil
 
 import ourvidz
+from ourvidz.perf.nvml import all_gpus, driver_facts
 
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "av", "pillow", "numpy")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -34,8 +33,8 @@ def environment() -> dict[str, Any]:
         "commit": git_commit(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "cpu": _cpu_model(),
-        "cpu_cores": _usable_cores(),
+        "cpu": cpu_model(),
+        "cpu_cores": usable_cores(),
         "ram_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "packages": {name: version for name in _PACKAGES if (version := _version(name))},
         "gpus": _gpus(),
@@ -72,7 +71,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Return the processor's name as it gives it itself."""
     with contextlib.suppress(OSError):
         for line in _CPU_INFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -80,34 +80,17 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _gpus() -> list[dict[str, Any]]:
-    if importlib.util.find_spec("pynvml") is None:
-        return []
-    pynvml: Any = importlib.import_module("pynvml")  # ships no types
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        return [
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_gib": round(pynvml.nvmlDeviceGetMemoryInfo(handle).total / 2**30, 1),
-                "driver": driver,
-            }
-            for handle in handles
-        ]
-    except pynvml.NVMLError:
-        return []
-    finally:
-        pynvml.nvmlShutdown()
+    driver = driver_facts().get("driver")
+    limits = [gpu.limits() for gpu in all_gpus()]
+    return [
+        {"name": one["gpu"], "memory_gib": one["gpu_memory_gib"], "driver": driver}
+        for one in limits
+    ]

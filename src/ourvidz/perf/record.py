@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from ourvidz.core.phase import Phase
+
 
 class Origin(StrEnum):
     """Where a record comes from, which decides what it may be used for."""
@@ -47,3 +49,18 @@ class PerformanceRecord:
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of the delivered files
     # Why it is left out of baselines, for example a throttled GPU; it stays visible.
     flags: tuple[str, ...] = ()
+    source: str | None = None  # the door: cli, api, openai or bridge
+    host: Mapping[str, float] = field(default_factory=dict[str, float])  # CPU use, resident bytes
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what else was asked for
+    network_calls: int | None = None  # evaluations of the denoising network
+    image_s: float | None = None  # seconds of the run, an image (of a video: a frame)
+    device_s: float | None = None  # the device worked for this job
+    shared_s: float = 0.0  # other jobs had the thread that drives this one; within ``total_s``
+    batched_with: int = 0  # other jobs in its batch
+
+    @property
+    def run_s(self) -> float | None:
+        """Seconds from claim to end, without what other jobs' turns took."""
+        if self.total_s is None:
+            return None
+        return self.total_s - self.phases_s.get(Phase.QUEUE_WAIT.value, 0.0) - self.shared_s

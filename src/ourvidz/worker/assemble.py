@@ -14,7 +14,10 @@ from ourvidz.checkpoints.confirmations import offers_high
 from ourvidz.checkpoints.locate import find_model
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import MissingDependency, ModelMissing
+from ourvidz.models.imports import library_imports
 from ourvidz.perf.environment import environment
+from ourvidz.perf.fingerprint import Fingerprints
+from ourvidz.perf.sampling import open_sampler
 
 if TYPE_CHECKING:
     from ourvidz.engine.chat import ChatEndpoint
@@ -76,10 +79,12 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
     """
     require_engine_packages()
     # Only now: the engine imports torch, and everything above must work without it.
-    from ourvidz.engine.embed_files import EmbedFiles
-    from ourvidz.engine.engine import Engine
-    from ourvidz.engine.variants import Variant
-    from ourvidz.worker.run import Worker
+    with library_imports:
+        from ourvidz.engine.device import precision_of, runtime_versions
+        from ourvidz.engine.embed_files import EmbedFiles
+        from ourvidz.engine.engine import Engine
+        from ourvidz.engine.variants import Variant
+        from ourvidz.worker.run import Worker
 
     variants = {
         model.id: Variant(
@@ -93,6 +98,7 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         for model in catalogue.models.values()
         if model.base is not None
     }
+    high_models = [model.id for model in catalogue.models.values() if offers_high(settings, model)]
     engine = Engine(
         locate=model_locator(settings),
         token_limits={model.id: model.prompt_token_limit for model in catalogue.models.values()},
@@ -108,11 +114,24 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         ),
         variants=variants,
         endpoint=_endpoint(settings),
-        high_models=[
-            model.id for model in catalogue.models.values() if offers_high(settings, model)
-        ],
+        high_models=high_models,
     )
-    return Worker(engine=engine, clock=clock, environment=environment())
+    return Worker(
+        engine=engine,
+        clock=clock,
+        environment=environment(),
+        fingerprints=Fingerprints(
+            device=str(engine.device),
+            precision=precision_of(settings.dtype, engine.device),
+            locate=model_locator(settings),
+            loras={model_id: variant.loras for model_id, variant in variants.items()},
+            techniques_off=settings.techniques_off,
+            high_models=high_models,
+            runtime=runtime_versions(),
+            cache_dir=settings.data_dir / "cache",
+        ),
+        sampler=open_sampler(str(engine.device), clock=clock),
+    )
 
 
 def assemble_runner(*, settings: Settings, catalogue: Catalogue, clock: Clock) -> EngineRunner:

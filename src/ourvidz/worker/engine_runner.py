@@ -64,6 +64,10 @@ class EngineRunner:
         """Versions and hardware."""
         return self._worker.environment
 
+    def fingerprint(self, request: GenerationRequest) -> Mapping[str, Any]:
+        """Return the environment of a job's record."""
+        return self._worker.fingerprint(request)
+
     def start(self, orders: Sequence[Order]) -> ActiveJob:
         """Begin one job or a batch."""
         jobs = [_job_order(order) for order in orders]
@@ -84,7 +88,9 @@ class EngineRunner:
         return Turn(
             job_id=report.job_id,
             event=report.event,
-            finishing=_Finishing(report.finishing) if report.finishing is not None else None,
+            finishing=(
+                None if report.finishing is None else _Finishing(report.finishing, self._worker)
+            ),
             error=report.error,
             device_s=report.device_s,
         )
@@ -172,6 +178,8 @@ class EngineRunner:
     def close(self) -> None:
         """Unload everything."""
         self._engine.close()
+        if self._worker.sampler is not None:
+            self._worker.sampler.close()
 
     def _add(self, job: ActiveJob) -> ActiveJob:
         for other in self._turns.jobs:
@@ -182,8 +190,9 @@ class EngineRunner:
 
 
 class _Finishing:
-    def __init__(self, inner: finishing.Finishing) -> None:
+    def __init__(self, inner: finishing.Finishing, worker: Worker) -> None:
         self._inner = inner
+        self._worker = worker
 
     @property
     def job_id(self) -> str:
@@ -200,7 +209,7 @@ class _Finishing:
         return self._inner.recorder.span(phase)
 
     def wait(self) -> JobResult:
-        return self._inner.wait()
+        return self._worker.with_measures(self._inner.wait())
 
     def abandon(self) -> None:
         self._inner.abandon()

@@ -31,12 +31,13 @@ from ourvidz.core.errors import (
 )
 from ourvidz.core.event import JobEvent, Note, PhaseStarted, Progress, PromptEnhanced
 from ourvidz.core.job import JobResult, JobState
+from ourvidz.core.request import GenerationRequest
 from ourvidz.jobs.model import Beat, EventKind, Job, Json
 from ourvidz.jobs.store import JobStore
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
 from ourvidz.worker.heartbeat import Attempt, Stop
 from ourvidz.worker.history import History
-from ourvidz.worker.publish import public_error, record_of
+from ourvidz.worker.publish import public_error, record_of, record_of_failure
 from ourvidz.worker.report import result_to_dict
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ def run_claimed(
         started_s=started_s,
         check_prompt=lambda prompt: require_allowed(policy, prompt, stage=Stage.ENHANCED),
     )
-    with contextlib.closing(_Holder(job=job, store=store, queue=queue, cancel=cancel)) as holder:
+    made = _Holder(
+        job=job, store=store, queue=queue, cancel=cancel, environment_of=worker.fingerprint
+    )
+    with contextlib.closing(made) as holder:
         try:
             result = yield from holder.told(events)
         except GeneratorExit:  # nobody waits for it any more
@@ -123,6 +127,7 @@ class _Holder:
     store: JobStore
     queue: QueueConfig
     cancel: CancelToken
+    environment_of: Callable[[GenerationRequest], Json]
     _attempt: Attempt = field(init=False)
     _history: History = field(init=False)
     _thread: threading.Thread = field(init=False)
@@ -205,9 +210,20 @@ class _Holder:
                 is_told = self._insist(lambda: self._confirm_cancel(device_s), for_s=_TELL_S)
             else:
                 body = public_error(error)
+                record = record_of_failure(
+                    self._attempt,
+                    error,
+                    environment=self.environment_of(self.job.request),
+                    device_s=device_s,
+                )
                 is_told = self._insist(
                     lambda: self.store.fail(
-                        self.job.id, self.job.token, error=body, retry_in_s=None, device_s=device_s
+                        self.job.id,
+                        self.job.token,
+                        error=body,
+                        retry_in_s=None,
+                        device_s=device_s,
+                        record=record,
                     ),
                     for_s=_TELL_S,
                 )

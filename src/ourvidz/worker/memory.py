@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from ourvidz.perf.sampling import Sampler
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -36,7 +38,9 @@ class Company:
     Callable from any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sampler: Sampler | None = None) -> None:
+        """Begin; ``sampler`` looks at device and process while anybody runs."""
+        self._sampler = sampler
         self._lock = threading.Lock()
         self._most_at_once: dict[object, int] = {}
 
@@ -49,6 +53,8 @@ class Company:
             now = len(self._most_at_once)
             for other, most in self._most_at_once.items():
                 self._most_at_once[other] = max(most, now)
+        if self._sampler is not None:
+            self._sampler.begin(job)
 
     def most_at_once(self, job: object) -> int:
         """Return the most jobs that ran at once since ``job`` entered, itself included."""
@@ -59,3 +65,5 @@ class Company:
         """Stop counting. Idempotent."""
         with self._lock:
             self._most_at_once.pop(job, None)
+        if self._sampler is not None:
+            self._sampler.end(job)

@@ -109,6 +109,10 @@ class Runner(Protocol[RunT]):
         """Versions and hardware, for people."""
         ...
 
+    def fingerprint(self, request: GenerationRequest) -> Mapping[str, Any]:
+        """Return what a record of the job says of the environment: JSON. Any thread."""
+        ...
+
     def start(self, orders: Sequence[Order]) -> RunT:
         """Begin one job, or several of one ``batch_shape`` as one batch."""
         ...

@@ -6,6 +6,7 @@ import logging
 import random
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +29,16 @@ from ourvidz.core.ids import new_id
 from ourvidz.core.job import JobResult
 from ourvidz.core.phase import Phase
 from ourvidz.core.redact import without_paths
-from ourvidz.jobs.model import JobKind, Json, NewAsset
+from ourvidz.core.request import GenerationRequest
+from ourvidz.jobs.model import Job, JobKind, Json, NewAsset
 from ourvidz.jobs.store import JobStore
+from ourvidz.perf.record import Origin
 from ourvidz.storage.store import AssetStorage, attempt_prefix
 from ourvidz.worker.heartbeat import Attempt, Heartbeat, Stop
 from ourvidz.worker.history import History
 from ourvidz.worker.logs import about_job
 from ourvidz.worker.ports import Finishing
-from ourvidz.worker.report import result_to_dict
+from ourvidz.worker.report import failure_body, record_body, result_to_dict
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ _UPLOAD_TRIES = 4
 _STORE_PAUSE_S = 0.25
 _MAX_BACKOFF_S = 600.0
 _THUMBNAIL_TYPE = "image/webp"
+# In a job's metadata: "protocol" where a benchmark asked for it.
+ORIGIN_KEY = "ourvidz_origin"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,6 +63,8 @@ class Publisher:
     queue: QueueConfig
     clock: Clock
     rng: random.Random
+    # What the record of a failed job says of where it ran.
+    environment_of: Callable[[GenerationRequest], Json] = lambda _: {}
 
     def publish(self, attempt: Attempt, finishing: Finishing) -> None:
         """Upload the files of a job and finish it, or end it as its stop reason or error says."""
@@ -222,11 +229,19 @@ class Publisher:
             _log.warning("failed: %s", error.message)
         else:
             _log.error("failed unexpectedly", exc_info=error)
+        record = record_of_failure(
+            attempt, error, environment=self.environment_of(job.request), device_s=device_s
+        )
         self.history.flush()
         self._insist(
             attempt,
             lambda: self.store.fail(
-                job.id, job.token, error=body, retry_in_s=retry_in_s, device_s=device_s
+                job.id,
+                job.token,
+                error=body,
+                retry_in_s=retry_in_s,
+                device_s=device_s,
+                record=record,
             ),
         )
 
@@ -290,19 +305,32 @@ def record_of(attempt: Attempt, result: JobResult) -> dict[str, Any] | None:
     """Return the performance record of a job that generated; None for an enhancement alone."""
     if attempt.job.kind is JobKind.ENHANCE:
         return None
-    request, whole = result.request, result_to_dict(result)
+    return {**record_body(result), **_whence(attempt.job)}
+
+
+def record_of_failure(
+    attempt: Attempt, error: Exception, *, environment: Json, device_s: float
+) -> dict[str, Any] | None:
+    """Return the record of a job whose last attempt failed; None for an enhancement alone."""
+    job = attempt.job
+    if job.kind is JobKind.ENHANCE:
+        return None
     return {
-        "workload": request.workload,
-        "job_type": request.job_type,
-        "preset": request.preset,
-        "profile": request.profile,
-        "model": request.model,
-        "fidelity": request.fidelity.value,
-        **whole["timing"],
-        "step_times_s": whole["step_times_s"],
-        "memory": whole["memory"],
-        "environment": whole["environment"],
+        **failure_body(
+            job.request,
+            error,
+            environment=environment,
+            total_s=time.monotonic() - attempt.started_s,
+            device_s=device_s,
+        ),
+        **_whence(job),
     }
+
+
+def _whence(job: Job) -> dict[str, Any]:
+    is_protocol = job.metadata.get(ORIGIN_KEY) == Origin.PROTOCOL.value
+    origin = Origin.PROTOCOL if is_protocol else Origin.LIVE
+    return {"source": job.source.value, "origin": origin.value}
 
 
 def remove_folder(folder: Path) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ourvidz.core.asset import Asset
 from ourvidz.core.enhancement import Enhancement
+from ourvidz.core.errors import OurVidzError
 from ourvidz.core.job import JobResult, Timing
-from ourvidz.core.phase import Span
+from ourvidz.core.phase import Phase, Span
 from ourvidz.core.request import GenerationRequest
+from ourvidz.core.workload import settings_without_words, workload_facts
+
+BATCHED = "in one batch with other jobs"
+TOOK_TURNS = "took turns with other jobs"
 
 _DIGITS = 6  # microseconds: what a host clock resolves
+_SHARED_SHARE = 0.01  # of a job's time: below, others' turns are a look at loading weights
 
 
 def settings_of(
@@ -70,6 +77,115 @@ def result_to_dict(result: JobResult) -> dict[str, Any]:
         "step_times_s": [round(step_s, _DIGITS) for step_s in result.timing.step_times_s],
         "spans": [_span(span, start_s) for span in result.timing.spans],
     }
+
+
+def record_body(result: JobResult) -> dict[str, Any]:
+    """Return the performance record of a finished job, as a store keeps it.
+
+    It outlives the job, so that no word of a prompt and no name of a file is in it.
+    """
+    request, timing, measured = result.request, result.timing, result.measured
+    return {
+        **_asked(request),
+        **_timing(timing),
+        "step_times_s": [round(step_s, _DIGITS) for step_s in timing.step_times_s],
+        "is_success": True,
+        "failure": None,
+        "memory": _memory(result),
+        "device": dict(measured.device),
+        "host": dict(measured.host),
+        "facts": _delivered(result.outputs),
+        "network_calls": _network_calls(timing),
+        "image_s": _image_s(request, timing),
+        "environment": dict(measured.environment) or {"told": dict(result.environment)},
+        "flags": [*measured.flags, *_company_flags(timing)],
+    }
+
+
+def failure_body(
+    request: GenerationRequest,
+    error: Exception,
+    *,
+    environment: Mapping[str, Any],
+    total_s: float,
+    device_s: float,
+) -> dict[str, Any]:
+    """Return the record of a job that failed: why, and how long it took until then."""
+    return {
+        **_asked(request),
+        "is_success": False,
+        "failure": error.code if isinstance(error, OurVidzError) else OurVidzError.code,
+        "total_s": round(total_s, _DIGITS),
+        "device_s": round(device_s, _DIGITS),
+        "environment": dict(environment),
+    }
+
+
+def _asked(request: GenerationRequest) -> dict[str, Any]:
+    return {
+        "workload": request.workload,
+        "job_type": request.job_type,
+        "preset": request.preset,
+        "profile": request.profile,
+        "model": request.model,
+        "fidelity": request.fidelity.value,
+        "request": workload_facts(request),
+        "settings": settings_without_words(request),
+    }
+
+
+def _memory(result: JobResult) -> dict[str, int]:
+    """Return bytes by name. A device that was not there has no peak, not one of 0."""
+    measured = result.measured
+    named = {
+        **{
+            name: value
+            for name, value in result.memory.items()
+            if value or not name.startswith("device_peak_")
+        },
+        "device_used_mean_bytes": measured.device.get("memory_used_mean_bytes"),
+        "device_used_max_bytes": measured.device.get("memory_used_max_bytes"),
+        "host_mean_bytes": measured.host.get("resident_mean_bytes"),
+    }
+    return {name: int(value) for name, value in named.items() if value is not None}
+
+
+def _delivered(outputs: Sequence[Asset]) -> dict[str, Any]:
+    """Return what was delivered: the first file's facts, the number and bytes of all."""
+    if not outputs:
+        return {"files": 0, "bytes": 0}
+    first = outputs[0]
+    return {
+        "files": len(outputs),
+        "bytes": sum(asset.bytes for asset in outputs),
+        "media_type": first.media_type,
+        "width": first.width,
+        "height": first.height,
+        "num_frames": first.num_frames,
+        "fps": first.fps,
+        "duration_s": first.duration_s,
+    }
+
+
+def _network_calls(timing: Timing) -> int | None:
+    counts = [span.facts["network_calls"] for span in timing.spans if "network_calls" in span.facts]
+    return sum(int(count) for count in counts) if counts else None
+
+
+def _image_s(request: GenerationRequest, timing: Timing) -> float:
+    waited_s = timing.phases_s.get(Phase.QUEUE_WAIT.value, 0.0) + timing.shared_s
+    items = request.num_frames * request.num_images
+    return round((timing.total_s - waited_s) / max(1, items), _DIGITS)
+
+
+def _company_flags(timing: Timing) -> list[str]:
+    """Return why the times are not those of a job that had the device for itself."""
+    flags: list[str] = []
+    if timing.batched_with:
+        flags.append(BATCHED)
+    if timing.shared_s > _SHARED_SHARE * timing.total_s:
+        flags.append(TOOK_TURNS)
+    return flags
 
 
 def _timing(timing: Timing) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ourvidz.core.cancel import CancelToken
@@ -11,17 +11,23 @@ from ourvidz.core.clock import Clock
 from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import Cancelled
 from ourvidz.core.event import JobEvent
-from ourvidz.core.job import JobResult
+from ourvidz.core.job import JobResult, Measured, Timing
+from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.batch import BatchEnd, BatchMember, BatchReport
 from ourvidz.engine.context import Patience
 from ourvidz.engine.engine import Engine
 from ourvidz.engine.result import EngineResult
+from ourvidz.perf.fingerprint import Fingerprints
+from ourvidz.perf.sampling import Sampler, device_summary, flags_of, host_summary
 from ourvidz.worker.active import ActiveJob, Report
 from ourvidz.worker.finishing import Finishing
 from ourvidz.worker.job_run import JobOrder, JobRun, LastPhases, begin_run
 from ourvidz.worker.memory import Company
 from ourvidz.worker.writers import OutputNames
+
+# What goes on beside the next job's work on the device.
+_AFTER_THE_DEVICE = frozenset({Phase.SAVE, Phase.THUMBNAIL, Phase.PROBE, Phase.UPLOAD})
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,8 +37,13 @@ class Worker:
     engine: Engine
     clock: Clock
     environment: Mapping[str, Any]
-    _company: Company = field(default_factory=Company)
+    fingerprints: Fingerprints | None = None  # None: records hold no environment
+    sampler: Sampler | None = None  # None: nobody looks at device and process
+    _company: Company = field(init=False)
     _last_phases_s: LastPhases = field(default_factory=LastPhases)
+
+    def __post_init__(self) -> None:
+        self._company = Company(self.sampler)
 
     def run(
         self,
@@ -73,7 +84,23 @@ class Worker:
         )
         job = self._begin(order, started_s=started_s)
         finishing = yield from _drive(job, self._generate(job, None))
-        return finishing.wait()
+        return self.with_measures(finishing.wait())
+
+    def fingerprint(self, request: GenerationRequest) -> Mapping[str, Any]:
+        """Return what a record of the job says of the environment. Any thread."""
+        return {} if self.fingerprints is None else self.fingerprints.of(request)
+
+    def with_measures(self, result: JobResult) -> JobResult:
+        """Return a finished job's result with what was measured beside its account. Any thread."""
+        samples = () if self.sampler is None else self.sampler.between(*window_of(result.timing))
+        device = device_summary(samples)
+        measured = Measured(
+            environment=self.fingerprint(result.request),
+            device=device,
+            host=host_summary(samples),
+            flags=flags_of(device),
+        )
+        return replace(result, measured=measured)
 
     def start(self, order: JobOrder) -> ActiveJob:
         """Return the job ready to take turns; nothing has run yet, but its time counts from now."""
@@ -148,6 +175,14 @@ class Worker:
                     yield member.fail(error)
         finally:
             events.close()
+
+
+def window_of(timing: Timing) -> tuple[float, float]:
+    """Return from when until when a job had the device, on the jobs' clock."""
+    spans = [span for span in timing.spans if span.phase is not Phase.QUEUE_WAIT]
+    start_s = min((span.start_s for span in spans), default=0.0)
+    on_device = [span.end_s for span in spans if span.phase not in _AFTER_THE_DEVICE]
+    return start_s, max(on_device, default=start_s)
 
 
 def _drive(

@@ -33,8 +33,8 @@ from ourvidz.core.errors import Cancelled, OurVidzError
 from ourvidz.core.event import Note, PhaseStarted, PreviewReady, Progress, PromptEnhanced
 from ourvidz.core.failpoints import reach
 from ourvidz.core.phase import Phase
-from ourvidz.core.request import MediaType
-from ourvidz.jobs.model import EventKind, Job, JobKind
+from ourvidz.core.request import GenerationRequest, MediaType
+from ourvidz.jobs.model import EventKind, Job, JobKind, Json
 from ourvidz.jobs.store import JobStore
 from ourvidz.jobs.watching import GLANCE_S, ChangeWatch
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
@@ -133,6 +133,7 @@ class WorkerService:
             queue=settings.queue,
             clock=clock or SystemClock(),
             rng=self._rng,
+            environment_of=self._environment_of,
         )
         self._pool = ThreadPoolExecutor(_MAX_FINISHING + 1, thread_name_prefix="finish")
         self._operator_pool = ThreadPoolExecutor(1, thread_name_prefix="operator")
@@ -627,6 +628,9 @@ class WorkerService:
                 "facts": facts,
             }
         )
+
+    def _environment_of(self, request: GenerationRequest) -> Json:
+        return {} if self._runner is None else self._runner.fingerprint(request)
 
     def _all_held(self) -> list[Attempt]:
         return list(self._held.copy().values())

@@ -36,7 +36,7 @@ from ourvidz.core.clock import Clock, SystemClock
 from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import Cancelled, InvalidRequest, OurVidzError
 from ourvidz.core.event import JobEvent, PhaseStarted, Progress, PromptEnhanced
-from ourvidz.core.job import JobResult, JobState, Timing
+from ourvidz.core.job import JobResult, JobState, Measured, Timing
 from ourvidz.core.phase import CompileState, LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import GenerationRequest
@@ -89,6 +89,10 @@ class TestRunner:
     def facts(self) -> Mapping[str, Any]:
         """Nothing to tell."""
         return {}
+
+    def fingerprint(self, request: GenerationRequest) -> Mapping[str, Any]:
+        """Return the environment of a machine that is none."""
+        return {"machine": {"device": "test"}, "setup": {"model_files": {request.model: None}}}
 
     def start(self, orders: Sequence[Order]) -> TestRun:
         """Begin the jobs; each unit does one step of all."""
@@ -344,6 +348,12 @@ class TestFinishing:
             adjustments=(),
             environment={"engine": "test"},
             memory={},
+            measured=Measured(
+                environment={
+                    "machine": {"device": "test"},
+                    "setup": {"model_files": {order.request.model: None}},
+                }
+            ),
         )
 
     def abandon(self) -> None:

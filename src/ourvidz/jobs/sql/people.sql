@@ -78,3 +78,9 @@ DELETE FROM job WHERE id = :id;
 
 -- name: delete_settled_messages
 DELETE FROM outbox WHERE job_id = :id AND state <> 'pending';
+
+-- name: add_decision
+INSERT INTO perf_decision (id, at, body) VALUES (:id, :now, :body);
+
+-- name: decisions
+SELECT body FROM perf_decision ORDER BY seq;

@@ -36,6 +36,9 @@ SELECT * FROM perf_record WHERE job_type = :job_type ORDER BY id DESC LIMIT :lim
 -- name: records
 SELECT * FROM perf_record ORDER BY id DESC LIMIT :limit;
 
+-- name: perf_records
+SELECT * FROM perf_record /*where*/ LIMIT :limit;
+
 -- name: events
 SELECT * FROM job_event WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit;
 

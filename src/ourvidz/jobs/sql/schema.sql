@@ -216,6 +216,14 @@ CREATE TABLE perf_record (
 CREATE INDEX perf_record_type ON perf_record (job_type, id);
 CREATE INDEX perf_record_workload ON perf_record (workload, id);
 
+-- What people decided about changes of speed. Appended to and read: nothing updates or deletes.
+CREATE TABLE perf_decision (
+    seq {serial},
+    id {id} NOT NULL UNIQUE,
+    at DOUBLE PRECISION NOT NULL,
+    body TEXT NOT NULL
+);
+
 -- SQLite's clock: wall time at a moment of the monotonic clock of one boot. Postgres has its own.
 CREATE TABLE boot_clock (
     id INTEGER NOT NULL PRIMARY KEY,
