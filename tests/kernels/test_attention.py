@@ -159,6 +159,45 @@ def test_the_kernels_operands_are_the_roundings_of_the_reference(device):
     torch.testing.assert_close(operands.v_offset, lost, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("head_dim", [64, 128])
+def test_one_kernel_finds_the_balance(device, head_dim):
+    packed = torch.cat(tensors("other outliers", len_q=300, len_k=300, heads=2, items=2), 2)
+    q, k, _ = packed[..., :head_dim].contiguous().to(device).chunk(3, 2)
+    q = q[:, :70]
+    expected = kernels._balance(q, k)
+    found = kernels._balance_and_zero(q, k)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+    torch.testing.assert_close(found[2], expected[2], rtol=1e-5, atol=1e-5)
+    assert not found[3].any()
+
+
+def test_a_sample_of_a_long_sequence_has_at_most_2047_tokens():
+    assert kernels._sample(32_760) == (31, 1057)
+    assert kernels._sample(2047) == (1, 2047)
+    assert kernels._sample(2048) == (2, 1024)
+
+
+@pytest.mark.parametrize("key_scale", ["token", "block"])
+def test_the_longest_key_is_found_while_rounding(device, key_scale):
+    q, k, v = (x.to(device) for x in tensors("key outliers", len_q=3, len_k=300, items=2))
+    operands = quantize_operands(q, k, v, products="int8_bf16", key_scale=key_scale)
+    scale = operands.k_scale.repeat_interleave(operands.key_block, 2)
+    squares = operands.k.float().square().sum(3) * scale.square()
+    assert operands.k_longest is not None
+    torch.testing.assert_close(operands.k_longest, squares.amax(2).flatten(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("launch", [(8, 1), (32, 2), (128, 8)])
+def test_a_launch_changes_no_operand(device, launch):
+    q, _, _ = (x.to(device) for x in tensors("gaussian", len_q=200, len_k=3, head_dim=64))
+    factor = torch.ones(q.shape[0], q.shape[2], 64, device=device)
+    expected = kernels._quantize_tokens(q, factor, torch.int8)
+    found = kernels._quantize_tokens(q, factor, torch.int8, launch=launch)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
 def test_the_factors_are_powers_of_two_that_cancel():
     q, k, _ = tensors("other outliers", len_q=100, len_k=100)
     q_factor, k_factor, _ = kernels._balance(q, k)

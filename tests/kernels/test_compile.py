@@ -76,30 +76,40 @@ def _norms():
     types |= dict.fromkeys(
         ("rows_per_item", "num_pairs", "width", "row_stride", "num_positions"), "i32"
     )
+    types |= dict.fromkeys(("gate_stride", "mul_stride"), "i32")
     types["eps"] = "fp32"
-    for flag in (False, True):
-        for normed in ("*bf16", "*fp8e4nv", "*i8"):
+    for width, head, tail in ((1536, 1024, 512), (48, 32, 16), (2000, 1024, 1024)):
+        pieces = {"WIDTH": width, "HEAD": head, "TAIL": tail, "IS_PACKED": True}
+        for normed, is_paired, rows, flag in (
+            ("*bf16", False, 1, False),
+            ("*bf16", False, 2, True),
+            ("*fp8e4nv", False, 1, True),
+            ("*i8", False, 1, True),
+            ("*i8", True, 2, False),
+            ("*i8", True, 2, True),
+        ):
             types["normed_ptr"] = normed
-            constants = {"HAS_DELTA": flag, "HAS_GATE": flag, "BLOCK": 2048}
+            constants = {"HAS_DELTA": flag, "HAS_GATE": flag, "IS_SHARED": flag, "VECTOR": 8}
             constants |= {"IS_QUANTIZED": normed == "*fp8e4nv", "IS_INT8": normed == "*i8"}
-            for is_paired in (False, True) if normed == "*i8" else (False,):
-                constants["IS_PAIRED"] = is_paired
-                _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=4)
-        constants = {"NUM_PAIRS": 64, "HAS_ROPE": flag, "BLOCK": 2048}
-        _compile(_norms_triton._norm_rope_kernel, types, constants, num_warps=4)
+            constants |= {"IS_PAIRED": is_paired, "ROWS": rows} | pieces
+            _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=1)
+        for has_rope in (False, True):
+            constants = {"NUM_PAIRS": 64, "HAS_ROPE": has_rope} | pieces
+            _compile(_norms_triton._norm_rope_kernel, types, constants, num_warps=1)
 
 
 def _rows():
     from ourvidz.kernels import _quantize_triton
 
-    types = {"x_ptr": "*bf16", "data_ptr": "*fp8e4nv", "scale_ptr": "*fp32", "width": "i32"}
+    types = {"x_ptr": "*bf16", "data_ptr": "*fp8e4nv", "scale_ptr": "*fp32"}
     for width in (1536, 8960):
-        head, tail = _quantize_triton.split_width(width)
+        head, tail = _quantize_triton.two_pieces(width)
         for is_gelu in (False, True):
             _compile(
                 _quantize_triton._quantize_rows_kernel,
                 types,
-                {"IS_GELU": is_gelu, "HEAD": head, "TAIL": tail},
+                {"WIDTH": width, "IS_GELU": is_gelu, "HEAD": head, "TAIL": tail},
+                num_warps=_quantize_triton.warps_of(width),
             )
 
 
@@ -136,24 +146,31 @@ def _int8(chosen, *, capability=HOPPER):
 
 
 def _tokens():
-    from ourvidz.kernels import _attention_triton
+    from ourvidz.kernels import _attention_triton as kernels
 
     for dtype in ("*i8", "*fp8e4nv"):
         types = {
             **STRIDES,
             "x_ptr": "*bf16",
             "channel_factor_ptr": "*fp32",
-            "rotation_ptr": "*bf16",
             "mean_ptr": "*fp32",
             "data_ptr": dtype,
             "scale_ptr": "*fp32",
+            "longest_ptr": "*i32",
             "padded": "i32",
             "factor": "fp32",
         }
-        constants = {"D": 128, "BLOCK": 128, "INT8": dtype == "*i8", "ON_GPU": True}
-        for flag in (False, True):
-            kernel = _attention_triton.quantize_tokens_kernel
-            _compile(kernel, types, {**constants, "SUBTRACT_MEAN": flag, "PER_BLOCK": flag})
+        for flag, block, num_warps in ((False, 16, 1), (True, 128, 8)):
+            constants = {"D": 128, "BLOCK": block, "INT8": dtype == "*i8", "HAS_LONGEST": flag}
+            constants |= {"SUBTRACT_MEAN": flag, "PER_BLOCK": flag}
+            _compile(kernels.quantize_tokens_kernel, types, constants, num_warps=num_warps)
+    types = dict.fromkeys(("q_ptr", "k_ptr"), "*bf16") | {"longest_ptr": "*i32"}
+    types |= dict.fromkeys(("q_factor_ptr", "k_factor_ptr", "mean_ptr"), "*fp32")
+    for side in "qk":
+        names = ("batch_stride", "token_stride", "every", "sampled")
+        types |= {f"{side}_{name}": "i32" for name in names}
+    constants = {"D": 128, "CHANNELS": 32, "BLOCK": 128, "Q_STEPS": 8, "K_STEPS": 1, "MOST": 8}
+    _compile(kernels.balance_kernel, types | {"num_heads": "i32"}, constants)
 
 
 def _values():

@@ -29,6 +29,16 @@ def test_is_the_librarys(use, device, dtype, shape):
     torch.testing.assert_close(geglu.geglu(x).float(), expected, rtol=tolerance, atol=tolerance)
 
 
+def test_the_gate_is_as_exact_as_float32_lets_it_be(device):
+    from ourvidz.kernels import _geglu_triton
+
+    gate = torch.cat((torch.linspace(-12, 12, 4001), torch.tensor([-6e4, 6e4, 0.0])))
+    x = torch.cat((torch.ones_like(gate), gate))[None].to(device)
+    exact = torch.nn.functional.gelu(gate.double())
+    error = (_geglu_triton.geglu(x)[0].cpu().double() - exact).abs()
+    assert (error <= 2e-7 * gate.abs()).all()
+
+
 @pytest.mark.parametrize("width", [520, 512])
 def test_quantized_rows(use, device, width):
     x = torch.randn(6, 2 * width, generator=torch.Generator().manual_seed(1)).to(device)

@@ -172,23 +172,24 @@ def compile(kernel, pointers, **constants):
 
 moments = {name: HALF for name in ("x_ptr", "bias_ptr", "residual_ptr", "out_ptr")}
 moments |= {"mean_ptr": FLOAT, "m2_ptr": FLOAT}
-tile = {"TILE_ROWS": 128, "TILE_CHANNELS": 64}
+tile = {"TILE_ROWS": 128, "TILE_CHANNELS": 64, "IS_EVEN": True}
 for flags in ((0, 0, 0, 0), (1, 1, 0, 1), (1, 0, 1, 1)):
     names = ("HAS_BIAS", "HAS_RESIDUAL", "IS_INTERLEAVED", "HAS_OUT")
     chosen = {name: bool(flag) for name, flag in zip(names, flags)}
-    compile(norm._moments_kernel, moments, ROWS_PER_CHUNK=256, **chosen, **tile)
+    compile(norm._moments_kernel, moments, ROWS_PER_CHUNK=256, **chosen, **tile, IS_PACKED=True)
 affine = {name: FLOAT for name in norm._affine_kernel.arg_names if name.endswith("_ptr")}
 shape = {"MAX_CHUNKS": 64, "TILE_CHUNKS": 32, "TILE_CHANNELS": 16}
 for flag in (False, True):
     pointers = affine | {"eps": "fp32"}
     compile(norm._affine_kernel, pointers, HAS_SECOND=flag, HAS_SHIFT=flag, **shape)
 pointers = {"x_ptr": HALF, "scale_ptr": FLOAT, "offset_ptr": FLOAT, "out_ptr": HALF}
-compile(norm._apply_kernel, pointers, HAS_SILU=True, **tile)
+compile(norm._apply_kernel, pointers, HAS_SILU=True, **tile, ON_GPU=True)
 pointers = {"x_ptr": HALF, "out_ptr": HALF}
-compile(geglu._geglu_kernel, pointers, TILE_ROWS=4, TILE_COLUMNS=512)
+compile(geglu._geglu_kernel, pointers, TILE_ROWS=4, TILE_COLUMNS=512, ON_GPU=True)
 pointers = {"x_ptr": HALF, "data_ptr": "*fp8e4nv", "scale_ptr": FLOAT}
-for head, tail in ((2048, 512), (512, 0)):
-    compile(geglu._geglu_quantized_kernel, pointers, HEAD=head, TAIL=tail)
+for head, tail in ((2048, 512), (256, 256)):
+    shape = {"NUM_COLUMNS": head + tail, "HEAD": head, "TAIL": tail}
+    compile(geglu._geglu_quantized_kernel, pointers, **shape, ON_GPU=True)
 """
 
 

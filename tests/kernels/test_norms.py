@@ -132,6 +132,48 @@ def test_residual_norm_pairs(device, has_delta, num_pairs):
     assert (rotate(base + more) - values[:num_pairs]).norm() < 0.02 * values.norm()
 
 
+# One piece halved, two pieces, and two with something beyond the row's end.
+@pytest.mark.parametrize("width", [64, 80, 112])
+@pytest.mark.parametrize("kind", ["residual_norm", "residual_norm_int8", "residual_norm_pairs"])
+def test_a_launch_changes_no_result(device, kind, width):
+    torch.manual_seed(width)
+    x, delta = (torch.randn(8, width, device=device) for _ in range(2))
+    gate, mul, add = (torch.randn(2, width, device=device) for _ in range(3))
+    arguments = {"gate": gate, "mul": mul, "add": add, "delta": delta, "eps": EPS}
+    run = getattr(_norms_triton, kind)
+    expected = getattr(norms, f"{kind}_reference")(x.clone(), **arguments)
+    for num_warps, rows, vector in ((1, 1, 8), (1, 2, 8), (4, 2, 16)):
+        launch = _norms_triton.NormLaunch(num_warps=num_warps, rows=rows, vector=vector)
+        total, normed = run(x.clone(), **arguments, launch=launch)
+        torch.testing.assert_close(total, expected[0])
+        if kind == "residual_norm":
+            torch.testing.assert_close(normed, expected[1], rtol=1e-4, atol=1e-5)
+            continue
+        torch.testing.assert_close(normed.scale, expected[1].scale, rtol=1e-4, atol=0)
+        if kind == "residual_norm_int8":
+            assert (normed.data.int() - expected[1].data.int()).abs().max() <= 1
+        else:
+            first = [
+                each.data.unflatten(0, (-1, 2, 64))[0, :, :4] for each in (normed, expected[1])
+            ]
+            assert (first[0].int() - first[1].int()).abs().max() <= 1
+
+
+def test_what_branches_share_is_read_once_and_expanded_vectors_are_not_copied(device):
+    torch.manual_seed(5)
+    x, delta = (torch.randn(8, 64, device=device) for _ in range(2))
+    gate, mul, add = (torch.randn(1, 64, device=device).expand(2, -1) for _ in range(3))
+    arguments = {"gate": gate, "mul": mul, "add": add, "delta": delta, "eps": EPS}
+    _, apart = norms.residual_norm_pairs(x.clone(), **arguments)
+    _, shared = norms.residual_norm_pairs(x.clone(), **arguments, is_shared=True)
+    is_pair = torch.arange(128) % 64 < 4
+    assert torch.equal(apart.data[is_pair], shared.data[is_pair])
+    assert torch.equal(apart.scale, shared.scale)
+    expected = norms.residual_norm_reference(x.clone(), **arguments)
+    found = norms.residual_norm(x.clone(), **arguments)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
 def test_residual_norm_int8_of_a_row_of_zeros(device):
     zeros = torch.zeros(2, 64, device=device)
     _, rows = norms.residual_norm_int8(zeros.clone(), mul=zeros, add=zeros, eps=EPS)

@@ -38,13 +38,125 @@ def _operand(x: tl.tensor, ON_GPU: tl.constexpr) -> Any:
 
 
 @triton.jit
+def _sampled(
+    x_ptr: tl.tensor,
+    channels: tl.tensor,
+    every: tl.tensor,
+    token_stride: tl.tensor,
+    num_sampled: tl.tensor,
+    pivot: tl.tensor,
+    BLOCK: tl.constexpr,
+    STEPS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+) -> Any:
+    """Return the sums of a head's sampled tokens less ``pivot``, and of that squared."""
+    sums = tl.zeros((BLOCK, CHANNELS), tl.float32)
+    squares = tl.zeros((BLOCK, CHANNELS), tl.float32)
+    for step in tl.range(0, STEPS):
+        samples = step * BLOCK + tl.arange(0, BLOCK)
+        is_sample = (samples < num_sampled)[:, None]
+        at = x_ptr + (samples * every).to(tl.int64)[:, None] * token_stride + channels[None, :]
+        x = tl.load(at, mask=is_sample, other=0.0).to(tl.float32)
+        x = tl.where(is_sample, x - pivot[None, :], 0.0)
+        sums += x
+        squares += x * x
+    return tl.sum(sums, 0), tl.sum(squares, 0)
+
+
+@triton.jit
+def balance_kernel(
+    q_ptr: tl.tensor,
+    k_ptr: tl.tensor,
+    q_factor_ptr: tl.tensor,
+    k_factor_ptr: tl.tensor,
+    mean_ptr: tl.tensor,
+    longest_ptr: tl.tensor,
+    num_heads: tl.tensor,
+    q_batch_stride: tl.tensor,
+    q_token_stride: tl.tensor,
+    k_batch_stride: tl.tensor,
+    k_token_stride: tl.tensor,
+    q_every: tl.tensor,
+    k_every: tl.tensor,
+    q_sampled: tl.tensor,
+    k_sampled: tl.tensor,
+    D: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    Q_STEPS: tl.constexpr,
+    K_STEPS: tl.constexpr,
+    MOST: tl.constexpr,
+) -> None:
+    """What CHANNELS of one head are multiplied by, and the keys' mean after that.
+
+    q, k (B, L, H, D), of which every so-manyth token counts -> factors and mean (B * H, D) float32,
+    and 0 as the longest key so far (B * H,) int32. Always the same sums, in one order.
+    """
+    head = tl.program_id(0)
+    channels = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    q_ptr += _head_start(head, num_heads, q_batch_stride, D)
+    k_ptr += _head_start(head, num_heads, k_batch_stride, D)
+    # Deviations from the first token keep the sums of squares small.
+    pivot = tl.load(k_ptr + channels).to(tl.float32)
+    total, squares = _sampled(
+        k_ptr, channels, k_every, k_token_stride, k_sampled, pivot, BLOCK, K_STEPS, CHANNELS
+    )
+    shift = total / k_sampled
+    variance = (squares - total * shift) / k_sampled
+    _, squares = _sampled(
+        q_ptr, channels, q_every, q_token_stride, q_sampled, pivot * 0.0, BLOCK, Q_STEPS, CHANNELS
+    )
+    ratio = tl.maximum(variance, 1.0e-20) / tl.maximum(squares / q_sampled, 1.0e-20)
+    exponent = (tl.log2(ratio) * 0.25 + _ROUNDER) - _ROUNDER
+    exponent = tl.minimum(tl.maximum(exponent, -MOST), MOST).to(tl.int32)
+    # A float's bits from its exponent: powers of two without a last bit of error.
+    k_factor = ((127 - exponent) << 23).to(tl.float32, bitcast=True)
+    at = head * D + channels
+    tl.store(q_factor_ptr + at, ((127 + exponent) << 23).to(tl.float32, bitcast=True))
+    tl.store(k_factor_ptr + at, k_factor)
+    tl.store(mean_ptr + at, (pivot + shift) * k_factor)
+    if tl.program_id(1) == 0:
+        tl.store(longest_ptr + head, 0)
+
+
+@triton.jit
+def _turned_over_threads(x: tl.tensor, SIZE: tl.constexpr, DISTANCE: tl.constexpr) -> Any:
+    """Replace values DISTANCE apart by their sum and difference, where two threads have them.
+
+    Both threads get the sum with one exchange; the second takes its own value off twice.
+    """
+    x = tl.reshape(x, (SIZE // (2 * DISTANCE), 2, DISTANCE))
+    own = (tl.arange(0, 2) * -2).to(tl.float32)[None, :, None]
+    return x * own + tl.sum(x, 1, keep_dims=True)
+
+
+@triton.jit
+def _turned(x: tl.tensor, TOKENS: tl.constexpr, D: tl.constexpr) -> Any:
+    """Multiply (TOKENS, D) float32 by the Walsh-Hadamard matrix of signs.
+
+    A thread has 16 channels, on which nothing is exchanged (see _int8_triton.rotate). Compiled for
+    sm_90 it takes as many instructions as a product on the tensor cores with what that needs around
+    it, but no shared memory and half of the registers, so that more programs hide each other's
+    waits.
+    """
+    for _ in tl.static_range(4):  # pyright: ignore[reportGeneralTypeIssues]
+        even, odd = tl.split(tl.reshape(x, (TOKENS * D // 16, 8, 2)))
+        x = tl.permute(tl.join(even + odd, even - odd), (0, 2, 1))
+    x = _turned_over_threads(x, TOKENS * D, 16)
+    x = _turned_over_threads(x, TOKENS * D, 32)
+    if D == 128:
+        x = _turned_over_threads(x, TOKENS * D, 64)
+    return tl.reshape(x, (TOKENS, D))
+
+
+@triton.jit
 def quantize_tokens_kernel(
     x_ptr: tl.tensor,
     channel_factor_ptr: tl.tensor,
-    rotation_ptr: tl.tensor,
     mean_ptr: tl.tensor,
     data_ptr: tl.tensor,
     scale_ptr: tl.tensor,
+    longest_ptr: tl.tensor,
     num_heads: tl.tensor,
     batch_stride: tl.tensor,
     token_stride: tl.tensor,
@@ -56,43 +168,48 @@ def quantize_tokens_kernel(
     INT8: tl.constexpr,
     SUBTRACT_MEAN: tl.constexpr,
     PER_BLOCK: tl.constexpr,
-    ON_GPU: tl.constexpr,
+    HAS_LONGEST: tl.constexpr,
 ) -> None:
-    """Scale channels, rotate, subtract the rotated mean and quantise BLOCK tokens of one head.
+    """Scale channels, subtract the mean, rotate and quantise BLOCK tokens of one head.
 
-    x (B, L, H, D) -> data (B, H, padded, D), scale (B, H, padded) or (B, H, padded / BLOCK).
+    x (B, L, H, D) -> data (B, H, padded, D), scale (B, H, padded) or (B, H, padded / BLOCK), and
+    the largest squared length of what the data stands for, in longest (B * H,) float32 as int32.
+    Programs of all heads run side by side, so that what is read together is whole tokens.
     """
-    block, head = tl.program_id(0), tl.program_id(1)
+    head, block = tl.program_id(0), tl.program_id(1)
     tokens = block * BLOCK + tl.arange(0, BLOCK)
     channels = tl.arange(0, D)
-    is_token = (tokens < length)[:, None]
+    is_token = tokens < length
     x_ptr += _head_start(head, num_heads, batch_stride, D)
     at = x_ptr + tokens.to(tl.int64)[:, None] * token_stride + channels[None, :]
-    x = tl.load(at, mask=is_token, other=0.0)
-    rotation = tl.load(rotation_ptr + channels[:, None] * D + channels[None, :])
-    # A power of two a channel, then signs only: every product is exact.
-    x = (x * tl.load(channel_factor_ptr + head * D + channels)[None, :]).to(x.dtype)
-    x = tl.dot(_operand(x, ON_GPU), _operand(rotation, ON_GPU))
+    x = tl.load(at, mask=is_token[:, None], other=0.0).to(tl.float32)
+    x *= tl.load(channel_factor_ptr + head * D + channels)[None, :]
     if SUBTRACT_MEAN:
-        mean = tl.load(mean_ptr + head * D + channels)
-        x = x - tl.sum(mean[:, None] * rotation.to(tl.float32), 0)[None, :]
-    x = tl.where(is_token, x, 0.0)
-    largest = tl.max(tl.abs(x), 1)
+        x -= tl.load(mean_ptr + head * D + channels)[None, :]
+    x = _turned(x, BLOCK, D)
+    largest = tl.where(is_token, tl.max(tl.abs(x), 1), 0.0)
     if PER_BLOCK:
         largest = tl.zeros_like(largest) + tl.max(largest, 0)
     largest = tl.maximum(largest, 1.0e-20)
     to = head.to(tl.int64) * padded + tokens
     at = data_ptr + to[:, None] * D + channels[None, :]
     if INT8:
-        y = x * (127.0 / largest)[:, None]
-        tl.store(at, ((y + _ROUNDER) - _ROUNDER).to(tl.int8))
+        # 0 beyond the last token. The sum's last eight bits are the integer.
+        y = x * tl.where(is_token, 127.0 / largest, 0.0)[:, None] + _ROUNDER
+        tl.store(at, y.to(tl.int32, bitcast=True).to(tl.int8))
         scale = largest * (factor / 127.0)
+        if HAS_LONGEST:
+            y = y - _ROUNDER
+            squares = tl.sum(y * y, 1) * scale * scale
+            # Floats that are not negative are in the order of their bits.
+            longest = tl.max(squares, 0).to(tl.int32, bitcast=True)
+            tl.atomic_max(longest_ptr + head, longest, sem="relaxed")
     else:
-        tl.store(at, (x * (448.0 / largest)[:, None]).to(tl.float8e4nv))
+        y = x * tl.where(is_token, 448.0 / largest, 0.0)[:, None]
+        tl.store(at, y.to(tl.float8e4nv))
         scale = largest * (factor / 448.0)
     if PER_BLOCK:
-        blocks = padded // BLOCK
-        tl.store(scale_ptr + head * blocks + block, tl.max(scale, 0))
+        tl.store(scale_ptr + head * (padded // BLOCK) + block, tl.max(scale, 0))
     else:
         tl.store(scale_ptr + to, scale)
 

@@ -12,6 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ourvidz.kernels._norms_triton import is_packed, rounded
 from ourvidz.kernels.groupnorm import Moments
 
 _TILE_ROWS = 128
@@ -49,15 +50,19 @@ def _load_tile(
     image_width: tl.tensor,
     HAS_RESIDUAL: tl.constexpr,
     IS_INTERLEAVED: tl.constexpr,
+    IS_EVEN: tl.constexpr,
+    IS_PACKED: tl.constexpr,
 ) -> Any:
     """Return x + bias + residual of a tile in float32, rounded to the tensor's type."""
     at = _row_start(rows, num_channels, image_width, IS_INTERLEAVED)
-    raw = tl.load(x_ptr + at[:, None] + channels[None, :], mask=inside, other=0.0)
+    mask = None if IS_EVEN else inside
+    other = None if IS_EVEN else 0.0
+    raw = tl.load(x_ptr + at[:, None] + channels[None, :], mask=mask, other=other)
     value = raw.to(tl.float32) + bias[None, :]
     if HAS_RESIDUAL:
         offsets = rows[:, None] * num_channels + channels[None, :]
-        value += tl.load(residual_ptr + offsets, mask=inside, other=0.0).to(tl.float32)
-    return value.to(x_ptr.dtype.element_ty)
+        value += tl.load(residual_ptr + offsets, mask=mask, other=other).to(tl.float32)
+    return rounded(value, x_ptr, IS_PACKED)
 
 
 @triton.jit
@@ -79,6 +84,8 @@ def _moments_kernel(
     HAS_OUT: tl.constexpr,
     TILE_ROWS: tl.constexpr,
     TILE_CHANNELS: tl.constexpr,
+    IS_EVEN: tl.constexpr,  # no tile reaches beyond the last row or channel
+    IS_PACKED: tl.constexpr,
 ) -> None:
     chunk = tl.program_id(0)
     image = tl.program_id(2).to(tl.int64)
@@ -105,30 +112,34 @@ def _moments_kernel(
     inside = (rows < num_rows)[:, None] & is_channel[None, :]
     stored = _load_tile(
         x_ptr, bias, residual_ptr, rows, channels, inside, num_channels, image_width,
-        HAS_RESIDUAL, IS_INTERLEAVED,
+        HAS_RESIDUAL, IS_INTERLEAVED, IS_EVEN, IS_PACKED,
     )  # fmt: skip
     value = stored.to(tl.float32)
-    deviation = tl.where(inside, value - pivot[None, :], 0.0)
+    deviation = value - pivot[None, :]
+    if not IS_EVEN:
+        deviation = tl.where(inside, deviation, 0.0)
     sums = deviation
     squares = deviation * deviation
     if HAS_OUT:
         offsets = rows[:, None] * num_channels + channels[None, :]
-        tl.store(out_ptr + offsets, stored, mask=inside)
+        tl.store(out_ptr + offsets, stored, mask=None if IS_EVEN else inside)
 
     for tile_start in range(TILE_ROWS, ROWS_PER_CHUNK, TILE_ROWS):
         rows = start + tile_start + tl.arange(0, TILE_ROWS)
         inside = (rows < num_rows)[:, None] & is_channel[None, :]
         stored = _load_tile(
             x_ptr, bias, residual_ptr, rows, channels, inside, num_channels, image_width,
-            HAS_RESIDUAL, IS_INTERLEAVED,
+            HAS_RESIDUAL, IS_INTERLEAVED, IS_EVEN, IS_PACKED,
         )  # fmt: skip
         value = stored.to(tl.float32)
-        deviation = tl.where(inside, value - pivot[None, :], 0.0)
+        deviation = value - pivot[None, :]
+        if not IS_EVEN:
+            deviation = tl.where(inside, deviation, 0.0)
         sums += deviation
         squares += deviation * deviation
         if HAS_OUT:
             offsets = rows[:, None] * num_channels + channels[None, :]
-            tl.store(out_ptr + offsets, stored, mask=inside)
+            tl.store(out_ptr + offsets, stored, mask=None if IS_EVEN else inside)
 
     count = tl.minimum(num_rows - start, ROWS_PER_CHUNK).to(tl.float32)
     total = tl.sum(sums, axis=0)
@@ -234,6 +245,21 @@ def _affine_kernel(
 
 
 @triton.jit
+def _silu(x: tl.tensor, ON_GPU: tl.constexpr) -> Any:
+    """Return x / (1 + exp(-x)); on a GPU by its approximate units, right to 3e-7 of the result."""
+    if ON_GPU:
+        power = tl.inline_asm_elementwise(
+            "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x * -1.4426950408889634], tl.float32, True, 1
+        )
+        inverse = tl.inline_asm_elementwise(
+            "rcp.approx.ftz.f32 $0, $1;", "=f,f", [power + 1.0], tl.float32, True, 1
+        )
+        return x * inverse
+    else:
+        return x / (1.0 + tl.exp(-x))
+
+
+@triton.jit
 def _apply_kernel(
     x_ptr: tl.tensor,
     scale_ptr: tl.tensor,
@@ -247,6 +273,8 @@ def _apply_kernel(
     HAS_SILU: tl.constexpr,
     TILE_ROWS: tl.constexpr,
     TILE_CHANNELS: tl.constexpr,
+    IS_EVEN: tl.constexpr,
+    ON_GPU: tl.constexpr,
 ) -> None:
     image = tl.program_id(2).to(tl.int64)
     rows = tl.program_id(0) * TILE_ROWS + tl.arange(0, TILE_ROWS)
@@ -256,13 +284,15 @@ def _apply_kernel(
     scale = tl.load(scale_ptr + image * affine_stride + channels, mask=is_channel, other=0.0)
     offset = tl.load(offset_ptr + image * affine_stride + channels, mask=is_channel, other=0.0)
     x_ptr += image * num_rows * num_channels
-    x = tl.load(x_ptr + rows[:, None] * num_channels + channels[None, :], mask=inside, other=0.0)
+    mask = None if IS_EVEN else inside
+    other = None if IS_EVEN else 0.0
+    x = tl.load(x_ptr + rows[:, None] * num_channels + channels[None, :], mask=mask, other=other)
     value = x.to(tl.float32) * scale[None, :] + offset[None, :]
     if HAS_SILU:
-        value = value / (1.0 + tl.exp(-value))
+        value = _silu(value, ON_GPU)
     out_ptr += image * out_image_stride
     at = rows[:, None] * out_row_stride + channels[None, :]
-    tl.store(out_ptr + at, value.to(out_ptr.dtype.element_ty), mask=inside)
+    tl.store(out_ptr + at, value.to(out_ptr.dtype.element_ty), mask=mask)
 
 
 def channel_moments(x: torch.Tensor, *, rows_per_chunk: int) -> Moments:
@@ -277,10 +307,13 @@ def add_with_moments(
     bias: torch.Tensor,
     residual: torch.Tensor | None,
     rows_per_chunk: int,
+    num_warps: int = _MOMENTS_WARPS,
 ) -> Moments:
     """See ``groupnorm.add_with_moments``."""
     _, num_rows, num_channels = x.shape
-    return _moments(x, x, num_rows, num_channels, rows_per_chunk, bias, residual)
+    return _moments(
+        x, x, num_rows, num_channels, rows_per_chunk, bias, residual, num_warps=num_warps
+    )
 
 
 def interleave_with_moments(
@@ -307,6 +340,7 @@ def _moments(
     *,
     image_width: int = 0,
     has_out: bool = True,
+    num_warps: int = _MOMENTS_WARPS,
 ) -> Moments:
     assert rows_per_chunk % _TILE_ROWS == 0
     assert x.is_contiguous()
@@ -331,7 +365,9 @@ def _moments(
         HAS_OUT=has_out,
         TILE_ROWS=_TILE_ROWS,
         TILE_CHANNELS=_TILE_CHANNELS,
-        num_warps=_MOMENTS_WARPS,
+        IS_EVEN=num_rows % rows_per_chunk == 0 and num_channels % _TILE_CHANNELS == 0,
+        IS_PACKED=is_packed(x),
+        num_warps=num_warps,
     )
     return Moments(mean=mean, m2=m2, num_rows=num_rows, rows_per_chunk=rows_per_chunk)
 
@@ -385,14 +421,21 @@ def channel_affine(
 
 
 def apply_affine(
-    x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, *, out: torch.Tensor, silu: bool
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    offset: torch.Tensor,
+    *,
+    out: torch.Tensor,
+    silu: bool,
+    tile_rows: int = _APPLY_ROWS,
+    num_warps: int = _APPLY_WARPS,
 ) -> None:
     """Write ``x * scale + offset``, with SiLU where asked; (B, C) float32 may be slices."""
     batch_size, num_rows, num_channels = x.shape
     assert x.is_contiguous()
     assert out.stride(2) == 1
     grid = (
-        triton.cdiv(num_rows, _APPLY_ROWS),
+        triton.cdiv(num_rows, tile_rows),
         triton.cdiv(num_channels, _TILE_CHANNELS),
         batch_size,
     )
@@ -407,7 +450,9 @@ def apply_affine(
         out.stride(0),
         out.stride(1),
         HAS_SILU=silu,
-        TILE_ROWS=_APPLY_ROWS,
+        TILE_ROWS=tile_rows,
         TILE_CHANNELS=_TILE_CHANNELS,
-        num_warps=_APPLY_WARPS,
+        IS_EVEN=num_rows % tile_rows == 0 and num_channels % _TILE_CHANNELS == 0,
+        ON_GPU=x.is_cuda,
+        num_warps=num_warps,
     )

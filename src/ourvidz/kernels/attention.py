@@ -53,6 +53,11 @@ _PADDING = 256  # of tokens: a multiple of every block size
 _INT8_MAX = 127.0
 _SMALLEST = 1e-20
 _SAMPLE = 1024  # tokens at least that the channels' sizes and the keys' mean are taken over
+_BALANCE_CHANNELS = 32  # of a program: heads alone are too few to fill a GPU
+_BALANCE_BLOCK = 128
+# Tokens of a program and its warps. One warp exchanges by shuffles alone.
+_TOKEN_LAUNCH = (16, 1)
+_BLOCK_LAUNCH = (KEY_BLOCK, 8)
 _MOST_BALANCE = 8  # a channel moves by at most 2^8 from one side to the other
 _VALUE_BLOCK = 64
 _VALUE_STEPS = 8
@@ -104,6 +109,8 @@ class AttentionOperands:
     len_q: int
     len_k: int
     key_block: int  # keys of one scale
+    # The largest squared length of a head's keys as they are here, (B * H,) float32.
+    k_longest: torch.Tensor | None = None
 
 
 def attention(
@@ -198,13 +205,18 @@ def quantize_operands(
     q, k, v = (_with_dense_heads(x) for x in (q, k, v))
     len_q, len_k, head_dim = q.shape[1], k.shape[1], q.shape[3]
     score_dtype = torch.float8_e4m3fn if products == "fp8_fp8" else torch.int8
-    rotation = _rotation(head_dim, q.device)
-    q_factor, k_factor, mean = _balance(q, k)
+    q_factor, k_factor, mean, longest = _balance_and_zero(q, k)
     # Both sides carry the rotation's length sqrt(D), so that scores are D times too large.
     factor = math.log2(math.e) / math.sqrt(head_dim) / head_dim
-    q_data, q_scale = _quantize_tokens(q, q_factor, rotation, None, score_dtype, factor, False)
+    q_data, q_scale = _quantize_tokens(q, q_factor, score_dtype, factor=factor)
+    has_longest = score_dtype == torch.int8
     k_data, k_scale = _quantize_tokens(
-        k, k_factor, rotation, mean, score_dtype, 1.0, key_scale == "block"
+        k,
+        k_factor,
+        score_dtype,
+        mean=mean,
+        longest=longest if has_longest else None,
+        is_per_block=key_scale == "block",
     )
     if products == "int8_bf16":
         v_scale = v_offset = q_scale  # not read
@@ -221,6 +233,7 @@ def quantize_operands(
         len_q=len_q,
         len_k=len_k,
         key_block=KEY_BLOCK if key_scale == "block" else 1,
+        k_longest=longest.view(torch.float32) if has_longest else None,
     )
 
 
@@ -384,18 +397,75 @@ def _padded(length: int) -> int:
     return -(-length // _PADDING) * _PADDING
 
 
+def _balance_and_zero(
+    q: torch.Tensor, k: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what ``_balance`` does, in one launch, and a zero a head, (B * H,) int32."""
+    num_items, _, num_heads, head_dim = q.shape
+    (q_every, q_sampled), (k_every, k_sampled) = (_sample(x.shape[1]) for x in (q, k))
+    found = torch.empty(
+        3, num_items, num_heads, head_dim, dtype=torch.float32, device=q.device
+    ).unbind(0)
+    longest = torch.empty(num_items * num_heads, dtype=torch.int32, device=q.device)
+    _triton().balance_kernel[(num_items * num_heads, head_dim // _BALANCE_CHANNELS)](
+        q,
+        k,
+        *found,
+        longest,
+        num_heads,
+        q.stride(0),
+        q.stride(1),
+        k.stride(0),
+        k.stride(1),
+        q_every,
+        k_every,
+        q_sampled,
+        k_sampled,
+        D=head_dim,
+        CHANNELS=_BALANCE_CHANNELS,
+        BLOCK=_BALANCE_BLOCK,
+        Q_STEPS=_power_of_two(-(-q_sampled // _BALANCE_BLOCK)),
+        K_STEPS=_power_of_two(-(-k_sampled // _BALANCE_BLOCK)),
+        MOST=_MOST_BALANCE,
+        num_warps=8,
+    )
+    q_factor, k_factor, mean = found
+    return q_factor, k_factor, mean, longest
+
+
+def _sample(length: int) -> tuple[int, int]:
+    """Return which tokens ``_balance`` looks at, every so-manyth, and how many these are."""
+    every = max(1, length // _SAMPLE)
+    return every, -(-length // every)
+
+
 def _quantize_tokens(
     x: torch.Tensor,
     channel_factor: torch.Tensor,
-    rotation: torch.Tensor,
-    mean: torch.Tensor | None,
     dtype: torch.dtype,
-    factor: float,
-    is_per_block: bool,
+    *,
+    factor: float = 1.0,
+    mean: torch.Tensor | None = None,
+    longest: torch.Tensor | None = None,
+    is_per_block: bool = False,
+    launch: tuple[int, int] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return data and scale of ``AttentionOperands``.
+
+    Args:
+        x: (B, L, H, D).
+        channel_factor: (B, H, D) float32.
+        dtype: int8 or e4m3.
+        factor: goes into the scale.
+        mean: (B, H, D) float32, of what is multiplied.
+        longest: (B * H,) int32, raised to the bits of the largest squared length.
+        is_per_block: one scale for ``KEY_BLOCK`` tokens.
+        launch: tokens of a program (``KEY_BLOCK`` if they share a scale) and its warps.
+    """
     num_items, length, num_heads, head_dim = x.shape
     padded = _padded(length)
-    blocks = padded // KEY_BLOCK
+    block, num_warps = launch or (_BLOCK_LAUNCH if is_per_block else _TOKEN_LAUNCH)
+    blocks = padded // block
     data = torch.empty(num_items, num_heads, padded, head_dim, dtype=dtype, device=x.device)
     scale = torch.empty(
         num_items,
@@ -404,13 +474,13 @@ def _quantize_tokens(
         dtype=torch.float32,
         device=x.device,
     )
-    _triton().quantize_tokens_kernel[(blocks, num_items * num_heads)](
+    _triton().quantize_tokens_kernel[(num_items * num_heads, blocks)](
         x,
         channel_factor,
-        rotation,
         scale if mean is None else mean,
         data,
         scale,
+        scale if longest is None else longest,
         num_heads,
         x.stride(0),
         x.stride(1),
@@ -418,12 +488,12 @@ def _quantize_tokens(
         padded,
         factor,
         D=head_dim,
-        BLOCK=KEY_BLOCK,
+        BLOCK=block,
         INT8=dtype == torch.int8,
         SUBTRACT_MEAN=mean is not None,
         PER_BLOCK=is_per_block,
-        ON_GPU=x.is_cuda,
-        num_warps=8,
+        HAS_LONGEST=longest is not None,
+        num_warps=num_warps,
     )
     return data, scale
 

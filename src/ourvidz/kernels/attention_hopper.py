@@ -106,7 +106,9 @@ def attend_quantized(
         k.view(-1, head_dim),
         _rows(v),
         scales=(operands.q_scale, operands.k_scale),
-        longest=_longest(k, shape, strides, scale=operands.k_scale),
+        longest=_longest(k, shape, strides, scale=operands.k_scale)
+        if operands.k_longest is None
+        else operands.k_longest,
         shape=shape,
         padded=(padded_q, padded_k),
         config=config or HopperConfig(),

@@ -100,9 +100,8 @@ def residual_norm_int8(
 ) -> tuple[torch.Tensor, Int8Rows]:
     """Return what ``residual_norm`` does, the normalised sum turned and in 8-bit integers.
 
-    Turned as ``int8.rotate`` does, so D is a multiple of 16. Rounded once, from float32. A warp
-    spends 710 instructions on a row of 1,536 where ``residual_norm`` spends 410 (compiled for
-    sm_90), which memory hides or nearly so; half the bytes are written.
+    Turned as ``int8.rotate`` does, so D is a multiple of 16. Rounded once, from float32. Half the
+    bytes are written.
     """
     run = _triton().residual_norm_int8 if can_run_triton(x) else residual_norm_int8_reference
     return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
@@ -130,6 +129,7 @@ def residual_norm_pairs(
     eps: float,
     delta: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
+    is_shared: bool = False,
 ) -> tuple[torch.Tensor, Int8Pairs]:
     """Return what ``residual_norm_int8`` does, of two branches as pairs (see ``Int8Pairs``).
 
@@ -140,12 +140,14 @@ def residual_norm_pairs(
         eps: added to the variance.
         delta: (M, D).
         gate: (B, D) float32.
+        is_shared: what the second branch's items are multiplied by, and what is added to them, is
+            that of the first's; then it is read once.
 
     Returns:
         ``x`` and M / 2 pairs.
     """
     run = _triton().residual_norm_pairs if can_run_triton(x) else residual_norm_pairs_reference
-    return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
+    return run(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate, is_shared=is_shared)
 
 
 def residual_norm_pairs_reference(
@@ -156,8 +158,11 @@ def residual_norm_pairs_reference(
     eps: float,
     delta: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
+    is_shared: bool = False,
 ) -> tuple[torch.Tensor, Int8Pairs]:
     """See ``residual_norm_pairs``."""
+    half = len(mul) // 2
+    assert not is_shared or len(mul) == 1 or torch.equal(mul[:half], mul[half:])
     x, normed = _residual_norm(x, mul=mul, add=add, eps=eps, delta=delta, gate=gate)
     return x, int8_pairs_reference(*rotate(normed).chunk(2))
 

@@ -447,8 +447,9 @@ class _Linear:
             x, normed = residual_norm(x, **arguments)
             assert isinstance(normed, torch.Tensor)
             return x, normed
-        run = residual_norm_pairs if is_paired else residual_norm_int8
-        return run(x, **arguments)
+        if is_paired:  # of one timestep, so that the halves are modulated alike
+            return residual_norm_pairs(x, is_shared=True, **arguments)
+        return residual_norm_int8(x, **arguments)
 
     def __call__(self, rows: Rows, *, is_gelu: bool = False) -> torch.Tensor:
         """Return (M, N) of (M, K), in the weight's precision, ending in GELU's tanh form or not."""
