@@ -136,3 +136,13 @@ def test_the_reader_gives_records_of_either_store(store, clock):
     first = next(iter(reader.records(since=since, job_type="sdxl_image_fast")))
     assert first.phases_s == {"denoise": 1.5}
     assert first.at == since
+
+
+def test_an_environment_is_kept_once_and_comes_back_with_every_record(store):
+    here, there = {"machine": {"gpu": "one"}}, {"machine": {"gpu": "two"}}
+    for environment in (here, here, there):
+        finished(store, environment=environment)
+    finished(store)
+    found = [one.body.get("environment") for one in store.perf_records()]
+    assert found == [here, here, there, None]
+    assert [body.get("environment") for body in store.records()] == [None, there, here, here]

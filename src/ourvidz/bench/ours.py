@@ -256,8 +256,8 @@ def _process_of(sidecar: Mapping[str, Any], wall_s: float) -> Process:
             phase=Phase(span["phase"]),
             start_s=span["start_s"],
             end_s=span["end_s"],
-            is_background=span["is_background"],
-            facts=span["facts"],
+            is_background=span.get("is_background", False),
+            facts=span.get("facts", {}),
         )
         for span in sidecar["spans"]
     ]

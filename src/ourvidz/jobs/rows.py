@@ -18,6 +18,7 @@ from ourvidz.jobs.model import (
     EventKind,
     Job,
     JobKind,
+    Json,
     NewJob,
     OutboxItem,
     Quotas,
@@ -182,14 +183,15 @@ def attempt_of(row: Row) -> Attempt:
 
 
 def record_of(row: Row) -> StoredRecord:
-    """Return a row of ``perf_record``."""
+    """Return a row of ``perf_record`` with what it shares with others."""
+    shared: Json = {} if row["shared"] is None else from_json(row["shared_body"])
     return StoredRecord(
         id=row["id"],
         job_id=row["job_id"],
         job_type=row["job_type"],
         workload=row["workload"],
         at=row["at"],
-        body=from_json(row["body"]),
+        body={**shared, **from_json(row["body"])},
     )
 
 

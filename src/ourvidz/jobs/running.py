@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from ourvidz.jobs.history import add_event, elapsed_s, end_attempt, tell
 from ourvidz.jobs.model import Beat, BeatReply, EventKind, JobKind, Json, NewAsset, Source
 from ourvidz.jobs.rows import from_json, to_json
 
+_SHARED = ("environment", "request")  # of a performance record: long, and the same in many
 _LOST = BeatReply(is_alive=False, cancel_requested=False)
 
 
@@ -97,15 +99,26 @@ def finish(tx: Transaction, job_id: str, token: int, finished: Finished) -> bool
 
 
 def _keep_record(tx: Transaction, row: Row, record: Json | None) -> None:
-    if record is not None:
-        tx.run(
-            "add_perf_record",
-            job_id=row["id"],
-            job_type=row["job_type"],
-            workload=row["workload"],
-            now=tx.now,
-            body=to_json(record),
-        )
+    if record is None:
+        return
+    shared = {name: record[name] for name in _SHARED if record.get(name)}
+    tx.run(
+        "add_perf_record",
+        job_id=row["id"],
+        job_type=row["job_type"],
+        workload=row["workload"],
+        now=tx.now,
+        body=to_json({name: value for name, value in record.items() if name not in shared}),
+        shared=_keep_shared(tx, shared) if shared else None,
+    )
+
+
+def _keep_shared(tx: Transaction, shared: Json) -> str:
+    """Keep what many records say alike once, named by its content."""
+    body = to_json(shared)
+    digest = hashlib.sha256(body.encode()).hexdigest()[:32]
+    tx.run("add_perf_shared", id=digest, body=body)
+    return digest
 
 
 def _add_assets(tx: Transaction, row: Row, assets: Sequence[NewAsset]) -> None:

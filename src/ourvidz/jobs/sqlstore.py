@@ -647,7 +647,7 @@ class SqlStore:
                 return tx.rows("records", limit=limit)
             return tx.rows("records_of_job_type", job_type=job_type, limit=limit)
 
-        return tuple(from_json(row["body"]) for row in self._db.read(body))
+        return tuple(record_of(row).body for row in self._db.read(body))
 
     def perf_records(
         self,
@@ -672,12 +672,12 @@ class SqlStore:
         for clause, name, value in (
             ("job_type = :job_type", "job_type", job_type),
             ("at >= :since", "since", since),
-            ("id > :after", "after", after),
+            ("perf_record.id > :after", "after", after),
         ):
             if value is not None:
                 clauses.append(clause)
                 params[name] = value
-        text = f"{_where(clauses)} ORDER BY id {'DESC' if newest else 'ASC'}"
+        text = f"{_where(clauses)} ORDER BY perf_record.id {'DESC' if newest else 'ASC'}"
         rows = self._db.read(lambda tx: tx.rows("perf_records", where=text, **params))
         found = [record_of(row) for row in rows]
         return tuple(reversed(found)) if newest else tuple(found)

@@ -55,8 +55,8 @@ _SMALLEST = 1e-20
 _SAMPLE = 1024  # tokens at least that the channels' sizes and the keys' mean are taken over
 _BALANCE_CHANNELS = 32  # of a program: heads alone are too few to fill a GPU
 _BALANCE_BLOCK = 128
-# Tokens of a program and its warps. One warp exchanges by shuffles alone.
-_TOKEN_LAUNCH = (16, 1)
+# Tokens of a program and its warps.
+_TOKEN_LAUNCH = (32, 4)
 _BLOCK_LAUNCH = (KEY_BLOCK, 8)
 _MOST_BALANCE = 8  # a channel moves by at most 2^8 from one side to the other
 _VALUE_BLOCK = 64

@@ -85,7 +85,7 @@ def record_body(result: JobResult) -> dict[str, Any]:
     It outlives the job, so that no word of a prompt and no name of a file is in it.
     """
     request, timing, measured = result.request, result.timing, result.measured
-    return {
+    body = {
         **_asked(request),
         **_timing(timing),
         "step_times_s": [round(step_s, _DIGITS) for step_s in timing.step_times_s],
@@ -98,8 +98,13 @@ def record_body(result: JobResult) -> dict[str, Any]:
         "network_calls": _network_calls(timing),
         "image_s": _image_s(request, timing),
         "environment": dict(measured.environment) or {"told": dict(result.environment)},
-        "flags": [*measured.flags, *_company_flags(timing)],
     }
+    return {**_without_empty(body), "flags": [*measured.flags, *_company_flags(timing)]}
+
+
+def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing: readers take it for absent, and a full store counts bytes."""
+    return {name: value for name, value in values.items() if value not in (None, {}, [])}
 
 
 def failure_body(
@@ -122,15 +127,10 @@ def failure_body(
 
 
 def _asked(request: GenerationRequest) -> dict[str, Any]:
+    """Return what was asked for; job type and workload stand beside the body."""
     return {
-        "workload": request.workload,
-        "job_type": request.job_type,
-        "preset": request.preset,
-        "profile": request.profile,
-        "model": request.model,
-        "fidelity": request.fidelity.value,
         "request": workload_facts(request),
-        "settings": settings_without_words(request),
+        "settings": _without_empty(settings_without_words(request)),
     }
 
 
@@ -155,7 +155,7 @@ def _delivered(outputs: Sequence[Asset]) -> dict[str, Any]:
     if not outputs:
         return {"files": 0, "bytes": 0}
     first = outputs[0]
-    return {
+    delivered = {
         "files": len(outputs),
         "bytes": sum(asset.bytes for asset in outputs),
         "media_type": first.media_type,
@@ -165,6 +165,7 @@ def _delivered(outputs: Sequence[Asset]) -> dict[str, Any]:
         "fps": first.fps,
         "duration_s": first.duration_s,
     }
+    return _without_empty(delivered)
 
 
 def _network_calls(timing: Timing) -> int | None:
@@ -203,11 +204,15 @@ def _timing(timing: Timing) -> dict[str, Any]:
 
 
 def _span(span: Span, start_s: float) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {
         "phase": span.phase.value,
         "start_s": round(span.start_s - start_s, _DIGITS),
         "end_s": round(span.end_s - start_s, _DIGITS),
-        "is_background": span.is_background,
-        "device_s": None if span.device_s is None else round(span.device_s, _DIGITS),
-        "facts": dict(span.facts),
     }
+    if span.is_background:
+        told["is_background"] = True
+    if span.device_s is not None:
+        told["device_s"] = round(span.device_s, _DIGITS)
+    if span.facts:
+        told["facts"] = dict(span.facts)
+    return told

@@ -31,13 +31,19 @@ ORDER BY finished_at DESC LIMIT :limit;
 SELECT body FROM perf_record WHERE workload = :workload ORDER BY id DESC LIMIT :limit;
 
 -- name: records_of_job_type
-SELECT * FROM perf_record WHERE job_type = :job_type ORDER BY id DESC LIMIT :limit;
+SELECT perf_record.*, perf_shared.body AS shared_body FROM perf_record
+LEFT JOIN perf_shared ON perf_shared.id = perf_record.shared
+WHERE job_type = :job_type ORDER BY perf_record.id DESC LIMIT :limit;
 
 -- name: records
-SELECT * FROM perf_record ORDER BY id DESC LIMIT :limit;
+SELECT perf_record.*, perf_shared.body AS shared_body FROM perf_record
+LEFT JOIN perf_shared ON perf_shared.id = perf_record.shared
+ORDER BY perf_record.id DESC LIMIT :limit;
 
 -- name: perf_records
-SELECT * FROM perf_record /*where*/ LIMIT :limit;
+SELECT perf_record.*, perf_shared.body AS shared_body FROM perf_record
+LEFT JOIN perf_shared ON perf_shared.id = perf_record.shared
+/*where*/ LIMIT :limit;
 
 -- name: events
 SELECT * FROM job_event WHERE job_id = :job_id AND seq > :after ORDER BY seq LIMIT :limit;

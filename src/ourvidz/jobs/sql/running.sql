@@ -71,8 +71,11 @@ INSERT INTO asset (
 );
 
 -- name: add_perf_record
-INSERT INTO perf_record (job_id, job_type, workload, at, body)
-VALUES (:job_id, :job_type, :workload, :now, :body);
+INSERT INTO perf_record (job_id, job_type, workload, at, body, shared)
+VALUES (:job_id, :job_type, :workload, :now, :body, :shared);
+
+-- name: add_perf_shared
+INSERT INTO perf_shared (id, body) VALUES (:id, :body) ON CONFLICT (id) DO NOTHING;
 
 -- name: expired_leases
 SELECT id, token FROM job /*by job_lease*/ WHERE state = 'running' AND lease_until < :now

@@ -213,8 +213,16 @@ CREATE TABLE perf_record (
     body TEXT NOT NULL
 );
 
+ALTER TABLE perf_record ADD COLUMN shared {id};
+
 CREATE INDEX perf_record_type ON perf_record (job_type, id);
 CREATE INDEX perf_record_workload ON perf_record (workload, id);
+
+-- What many records say alike (where they ran, what was asked for), kept once.
+CREATE TABLE perf_shared (
+    id {id} NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL
+);
 
 -- What people decided about changes of speed. Appended to and read: nothing updates or deletes.
 CREATE TABLE perf_decision (
