@@ -36,6 +36,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
+KEYS_OF_SCALE = gl.constexpr(128)  # see ``attention.KEY_BLOCK``
 GROUP_ROWS = gl.constexpr(64)  # queries of four warps: the height of one warp-group product
 _LOWEST = gl.constexpr(-1.0e30)
 _HEADROOM = gl.constexpr(110.0)  # octaves that an exponential may exceed one by: float32 has 127
@@ -264,19 +265,21 @@ def _rest(
 ) -> Any:
     """All steps after the first; returns acc, rounded and total, one product short."""
     last = num_blocks - 1
+    scale = q_scale * _keys_scale(k_scale_ptr, last * PARTS * N, QK_INT8)
     mbarrier.wait(v_ready.index(0), 0)
     for part in gl.static_range(1, PARTS):
+        if part * N % KEYS_OF_SCALE == 0:
+            scale = q_scale * _keys_scale(k_scale_ptr, (last * PARTS + part) * N, QK_INT8)
         acc, rounded, total, highest = _step(
             q, k_tiles.index(0).slice(part * N, N), v_tiles.index(0).slice((part - 1) * N, N),
-            no_scores, acc, rounded, total, highest,
-            q_scale * _keys_scale(k_scale_ptr, last, PARTS * N, QK_INT8),
+            no_scores, acc, rounded, total, highest, scale,
             (last * PARTS + part) * N, len_k, N, True, IS_FOLLOWING, P_LAYOUT, S_LAYOUT, ROWS_O,
         )  # fmt: skip
     for step in range(1, num_blocks):
         stage = step % STAGES
         before = (step - 1) % STAGES
         phase = (step // STAGES) & 1
-        scale = q_scale * _keys_scale(k_scale_ptr, last - step, PARTS * N, QK_INT8)
+        scale = q_scale * _keys_scale(k_scale_ptr, (last - step) * PARTS * N, QK_INT8)
         mbarrier.wait(k_ready.index(stage), phase)
         acc, rounded, total, highest = _step(
             q, k_tiles.index(stage).slice(0, N), v_tiles.index(before).slice((PARTS - 1) * N, N),
@@ -286,6 +289,10 @@ def _rest(
         mbarrier.arrive(empty.index(before), count=1)
         mbarrier.wait(v_ready.index(stage), phase)
         for part in gl.static_range(1, PARTS):
+            if part * N % KEYS_OF_SCALE == 0:
+                scale = q_scale * _keys_scale(
+                    k_scale_ptr, ((last - step) * PARTS + part) * N, QK_INT8
+                )
             acc, rounded, total, highest = _step(
                 q, k_tiles.index(stage).slice(part * N, N),
                 v_tiles.index(stage).slice((part - 1) * N, N),
@@ -296,11 +303,10 @@ def _rest(
 
 
 @gluon.jit
-def _keys_scale(
-    k_scale_ptr: tl.tensor, block: tl.tensor, KEYS: gl.constexpr, QK_INT8: gl.constexpr
-) -> Any:
+def _keys_scale(k_scale_ptr: tl.tensor, start: tl.tensor, QK_INT8: gl.constexpr) -> Any:
+    """The scale of the keys from ``start`` on, which those up to the next have too."""
     if QK_INT8:
-        return gl.load(k_scale_ptr + block * KEYS // 128)
+        return gl.load(k_scale_ptr + start // KEYS_OF_SCALE)
     else:
         return 1.0
 
@@ -365,7 +371,7 @@ def _attend(
     t = warpgroup_mma_wait(0, deps=(scores,)).to(gl.float32)
     columns = last * PARTS * N + gl.arange(0, N, layout=gl.SliceLayout(0, s_layout))
     t = gl.where(gl.expand_dims(columns < len_k, 0), t, _LOWEST)
-    scale = q_scale * _keys_scale(k_scale_ptr, last, PARTS * N, QK_INT8)
+    scale = q_scale * _keys_scale(k_scale_ptr, last * PARTS * N, QK_INT8)
     highest = gl.max(t, 1) * scale
     is_far = gl.max(most - highest, 0) >= _HEADROOM + _DEPTH
     if not is_far:
@@ -452,7 +458,7 @@ def attention_kernel(
         k_row, k_column = head * padded_k, head * 0
     out_at = out_ptr + (batch * len_q).to(gl.int64) * num_heads * D + inner * D
     q_scale_at = q_scale_ptr + head * padded_q
-    k_scale_at = k_scale_ptr + head * (padded_k // 128)
+    k_scale_at = k_scale_ptr + head * (padded_k // KEYS_OF_SCALE)
     longest_at = longest_ptr + head
     out_stride = num_heads * D
     # Tuples in names would lose which of their values are constants.
