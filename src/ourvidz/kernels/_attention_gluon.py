@@ -352,7 +352,8 @@ def _attend(
 
     rows = row + GROUP * GROUP_ROWS + gl.arange(0, GROUP_ROWS, layout=rows_s)
     if QK_INT8:
-        q_scale = gl.load(q_scale_ptr + rows)
+        # The last program's rows may lie beyond the last head's.
+        q_scale = gl.load(q_scale_ptr + rows, mask=rows < len_q, other=0.0)
     else:
         q_scale = gl.full((GROUP_ROWS,), 1.0, gl.float32, rows_s) * factor
     acc = gl.zeros((GROUP_ROWS, D), gl.float32, o_layout)
