@@ -21,9 +21,7 @@ from ourvidz.bench.fidelity import (
     Plan,
     confirmation_of,
     measure,
-    psnr_db,
     relative_error,
-    ssim,
     steps_looked_at,
     token_errors,
 )
@@ -32,14 +30,11 @@ from ourvidz.checkpoints.confirmations import offers_of, write_confirmation
 from ourvidz.checkpoints.manifest import MANIFEST_NAME
 from ourvidz.core.errors import InvalidRequest, ModelMissing, UnknownName
 from ourvidz.core.request import Fidelity
+from ourvidz.perf.quality import SAME_DB
 
 HIGH = Fidelity.HIGH
 WAN, SDXL, QWEN = "wan2.1-t2v-1.3b", "sdxl-base-1.0", "qwen2.5-7b-instruct"
 QUICK = Plan(num_prompts=1, size="small", num_inference_steps=2)
-
-
-def frames(value, shape=(2, 32, 48, 3)):
-    return torch.full(shape, value, dtype=torch.uint8)
 
 
 # ---------------------------------------------------------------------------------------- measures
@@ -50,27 +45,6 @@ def test_an_error_is_relative_to_exact():
     assert relative_error(exact + torch.tensor([0.0, 0.5]), exact) == pytest.approx(0.1)
     assert relative_error(torch.zeros(2), torch.zeros(2)) == 0.0
     assert relative_error(exact, torch.zeros(2)) == math.inf
-
-
-def test_psnr_is_of_all_frames_together():
-    exact = frames(100)
-    found = exact.clone()
-    found[0] += 10  # half of the values: mean squared difference 50
-    assert psnr_db(found, exact) == pytest.approx(10 * math.log10(255**2 / 50))
-    assert psnr_db(exact, exact) == fidelity.SAME_DB
-
-
-def test_ssim_of_flat_frames_is_the_luminance_term_alone():
-    c1 = (0.01 * 255) ** 2
-    expected = (2 * 100 * 110 + c1) / (100**2 + 110**2 + c1)
-    assert ssim(frames(110), frames(100)) == pytest.approx(expected, abs=1e-4)
-
-
-def test_ssim_falls_with_what_is_lost_of_the_structure():
-    exact = torch.randint(0, 256, (2, 32, 48, 3), generator=torch.Generator().manual_seed(1))
-    exact = exact.to(torch.uint8)
-    assert ssim(exact, exact) == pytest.approx(1.0)
-    assert ssim(255 - exact, exact) < 0 < ssim(exact // 2, exact) < 0.99
 
 
 def test_tokens_are_compared_by_their_distributions():
@@ -185,7 +159,7 @@ def test_random_weights_run_and_prove_nothing(settings, tiny_sizes, monkeypatch)
     # Rounding to e4m3 rows, twice: neither nothing nor rubbish.
     assert 0.005 < figures[LINEAR].value < 0.06
     assert 0 < figures[GUIDED].value < 1
-    assert figures[PSNR].value < fidelity.SAME_DB
+    assert figures[PSNR].value < SAME_DB
     assert len(report.blocks) == 2
     assert [step.step for step in report.steps] == [0, 1]
     assert all(len(step.branches) == 2 for step in report.steps)
@@ -229,7 +203,7 @@ def test_a_quick_look_confirms_nothing(settings):
 def test_images_are_the_same_where_nothing_runs_in_8_bits(settings, tiny_sizes):
     report = measure(SDXL, HIGH, settings=settings, plan=QUICK)
     figures = figures_of(report)
-    assert (figures[GUIDED].value, figures[PSNR].value) == (0.0, fidelity.SAME_DB)
+    assert (figures[GUIDED].value, figures[PSNR].value) == (0.0, SAME_DB)
     assert report.is_held
     assert any("no operator" in note for note in report.notes)
     assert any("the same as one of exact" in note for note in report.notes)
@@ -250,7 +224,7 @@ def test_images_of_our_own_forward_differ_in_8_bits(settings, tiny_sizes, monkey
     figures = figures_of(report)
     assert 0.005 < figures[LINEAR].value < 0.06
     assert 0 < figures[GUIDED].value < 1
-    assert figures[PSNR].value < fidelity.SAME_DB
+    assert figures[PSNR].value < SAME_DB
 
 
 def test_the_enhancer_is_given_what_exact_wrote(settings, trained, monkeypatch):
@@ -275,7 +249,7 @@ def test_draft_without_a_plan_is_refused_and_of_images_it_is_exact(settings, tin
     with pytest.raises(InvalidRequest, match="not calibrated"):
         measure(WAN, Fidelity.DRAFT, settings=settings, plan=QUICK)
     report = measure(SDXL, Fidelity.DRAFT, settings=settings, plan=QUICK)
-    assert figures_of(report)[PSNR].value == fidelity.SAME_DB
+    assert figures_of(report)[PSNR].value == SAME_DB
     assert figures_of(report)[GUIDED].limit is None
 
 

@@ -37,9 +37,9 @@ from torch.nn import functional
 from ourvidz.bench.records import BenchmarkResult, new_record, write_record
 from ourvidz.media.image import write_png
 from ourvidz.media.video import VideoWriter
-from training.pocket import detector
+from ourvidz.perf.quality.pocket import detector
+from ourvidz.perf.quality.pocket.detector import Pixels
 from training.pocket.bank import start_workers
-from training.pocket.detector import Pixels
 from training.pocket.judging import wilson
 from training.pocket.world import (
     BACKGROUNDS,

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
-from ourvidz.bench.calibrate import psnr_db
+from ourvidz.perf.quality import compare_frames
+from ourvidz.perf.quality.pocket.detector import Pixels
 from training.pocket import judging, runner, sampling, sweeps
 from training.pocket.bank import start_workers
-from training.pocket.detector import Pixels
 from training.pocket.judging import Prompt
 from training.pocket.sampling import Case, Models, Precision
 from training.pocket.sweeps import Item
@@ -66,7 +66,10 @@ class Maker:
         cache = self.at(item.case.precision).cache(item.case)
         calls = 1.0 if cache is None else cache.share
         return [
-            {judging.PSNR: psnr_db(before, after), "network_calls": calls}
+            {
+                judging.PSNR: compare_frames(after, before).finite_psnr_db,
+                "network_calls": calls,
+            }
             for before, after in zip(exact, frames, strict=True)
         ]
 

@@ -25,10 +25,11 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from training.pocket import common, detector, judging, runner, sampling, sweeps
+from ourvidz.perf.quality.pocket import detector
+from ourvidz.perf.quality.pocket.detector import Pixels
+from training.pocket import common, judging, runner, sampling, sweeps
 from training.pocket.bank import start_workers
 from training.pocket.captions import DEFAULT_NEGATIVE_PROMPT
-from training.pocket.detector import Pixels
 from training.pocket.judging import Judged, Prompt, Task
 from training.pocket.sampling import PRECISIONS, Precision
 from training.pocket.sweeps import Item

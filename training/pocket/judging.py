@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import random
 import statistics
@@ -30,13 +29,13 @@ from PIL import Image
 
 from ourvidz.bench.records import BenchmarkRecord, BenchmarkResult, write_record
 from ourvidz.perf.environment import environment
-from training.pocket import detector
+from ourvidz.perf.quality.pocket import detector
+from ourvidz.perf.quality.pocket.detector import Pixels
+from ourvidz.perf.stats import wilson_interval
 from training.pocket.captions import caption
-from training.pocket.detector import Pixels
 from training.pocket.world import Scene, sample_scene
 
 FPS: Final = 16
-NORMAL_95: Final = 1.959964  # two-sided 95 % quantile of the normal distribution
 VERDICTS_FILE: Final = "verdicts.jsonl"
 ENVIRONMENT_FILE: Final = "environment.json"
 OWN: Final = ".own"  # ends the name of a case whose prompts a person wrote
@@ -184,11 +183,8 @@ def wilson(hits: int, count: int) -> tuple[float, float]:
     """95 % Wilson score interval of a share."""
     if count == 0:
         return 0.0, 1.0
-    share, z2 = hits / count, NORMAL_95**2
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = NORMAL_95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    half /= 1 + z2 / count
-    return max(0.0, centre - half), min(1.0, centre + half)
+    interval = wilson_interval(hits, count)
+    return interval.low, interval.high
 
 
 def _shares(lines: Sequence[Judged]) -> dict[str, list[bool]]:

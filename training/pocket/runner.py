@@ -12,8 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
+from ourvidz.perf.quality.pocket.detector import Pixels
 from training.pocket import judging, sheets
-from training.pocket.detector import Pixels
 from training.pocket.judging import Judged, Prompt, Task
 from training.pocket.sampling import in_batches
 from training.pocket.sweeps import Item

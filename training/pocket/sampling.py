@@ -24,9 +24,9 @@ from ourvidz.catalog.step_plan import DRAFT_NAME, CalibrationFile, SamplerKey, r
 from ourvidz.kernels.chosen import ChosenAttention
 from ourvidz.models.wan.fast import FastWan
 from ourvidz.models.wan.step_cache import StepCache
+from ourvidz.perf.quality.pocket.detector import Pixels
 from training.pocket import common, wan_vae
 from training.pocket.captions import DEFAULT_NEGATIVE_PROMPT
-from training.pocket.detector import Pixels
 
 Precision = Literal["float32", "bfloat16", "float16", "float8"]
 Fidelity = Literal["exact", "high", "draft"]

@@ -19,8 +19,9 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image, ImageDraw, ImageFont
 
-from training.pocket import detector, judging
-from training.pocket.detector import Pixels
+from ourvidz.perf.quality.pocket import detector
+from ourvidz.perf.quality.pocket.detector import Pixels
+from training.pocket import judging
 from training.pocket.judging import Judged
 from training.pocket.sampling import PRECISIONS
 

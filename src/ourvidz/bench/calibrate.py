@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ourvidz.bench.plan_search import WARM_STEPS, Floats, PlanSearch
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings, catalogue_of
@@ -34,6 +32,7 @@ from ourvidz.core.clock import SystemClock
 from ourvidz.core.errors import CheckpointInvalid, InvalidRequest, ModelMissing
 from ourvidz.core.request import GenerationRequest
 from ourvidz.perf.environment import environment
+from ourvidz.perf.quality import DRAFT_PSNR_DB, compare_frames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,12 +42,11 @@ if TYPE_CHECKING:
     from ourvidz.engine.engine import Engine
     from ourvidz.engine.recording import Trajectory
 
-MIN_PSNR_DB = 25.0  # of the frames, mean over the prompts that a plan is checked with
+MIN_PSNR_DB = DRAFT_PSNR_DB  # mean over the prompts that a plan is checked with
 DEFAULT_TARGET = 0.6  # of an exact job's evaluations
 DEFAULT_PROMPTS = 12
 SEED = 20_000
 _CHECKED_SHARE = 3  # one prompt of so many is kept for the check
-_SAME_DB = 100.0  # said of equal frames, whose PSNR is infinite
 _WEIGHT_DIGITS = 7  # of a weight as it is written: single precision
 _CHUNK = 2**20  # numbers of a tensor that are multiplied at once, in float64
 
@@ -290,7 +288,8 @@ def _check(engine: Engine, plan: StepPlan, request: GenerationRequest, tell: Tel
     with open_wan_job(engine, request) as job:
         exact = job.frames(job.denoise())
         draft = job.frames(job.denoise(StepCache(plan)))
-    found = Checked(prompt=request.prompt, psnr_db=psnr_db(exact.numpy(), draft.numpy()))
+    difference = compare_frames(draft.numpy(), exact.numpy())
+    found = Checked(prompt=request.prompt, psnr_db=difference.finite_psnr_db)
     tell(f"{found.psnr_db:.1f} dB of exact: {request.prompt}")
     return found
 
@@ -311,12 +310,6 @@ def gram_of(run: Trajectory) -> Floats:
 
 def _array(tensor: torch.Tensor) -> Floats:
     return tensor.cpu().numpy()
-
-
-def psnr_db(exact: np.ndarray, found: np.ndarray) -> float:
-    """Return the PSNR of uint8 frames over all their values, in dB."""
-    error = float(np.mean((exact.astype(np.float64) - found.astype(np.float64)) ** 2))
-    return _SAME_DB if error == 0 else min(_SAME_DB, 10 * math.log10(255**2 / error))
 
 
 def rounded(plan: StepPlan) -> StepPlan:

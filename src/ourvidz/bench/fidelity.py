@@ -43,6 +43,7 @@ from ourvidz.core.event import FramesReady, JobEvent
 from ourvidz.core.phase import Phase
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import Fidelity, GenerationRequest
+from ourvidz.perf.quality import DRAFT_PSNR_DB, HIGH_PSNR_DB, compare_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -58,12 +59,7 @@ LINEAR, ATTENTION = "linear_error_worst", "attention_error_worst"
 GUIDED, PSNR, PSNR_MIN = "guided_error_worst", "psnr_mean", "psnr_min"
 TOP_1, KL = "top_1_agreement", "kl_mean"
 
-# Fixed after the first measurement of what `high` is, on the pocket video model: 46.6 dB in the
-# mean and 43.5 at worst over four prompts, 42.5 and 32.7 over three others. The worst counts too:
-# with e4m3 linears, which are off by 42 % at a step, the mean was 31 dB and one prompt at 19.
-HIGH_PSNR_DB = 40.0
-HIGH_PSNR_MIN_DB = 30.0
-DRAFT_PSNR_DB = 25.0
+HIGH_PSNR_MIN_DB = 30.0  # of the worst prompt; the means' bounds are those of ``perf.quality``
 # Rounding of one operator: what e4m3 and int8 rows reach on inputs with outlier channels.
 OPERATOR_ERROR = 0.04
 # Guidance magnifies what differs between the branches: 2 % of each may be 10 % here.
@@ -101,7 +97,6 @@ BOUNDS: Mapping[Fidelity, Mapping[str, Bound]] = {
 
 SEED = 1000  # of the first prompt; the next one's is one more
 _NO_NUMBER = 1e9  # told of an error that is not finite, which JSON has no word for
-SAME_DB = 100.0  # told of equal frames, whose PSNR is infinite
 
 _JOB_TYPES = {
     Role.VIDEO: "video_fast",
@@ -662,11 +657,12 @@ def _compare_frames(
     tell(f"frames: {request.prompt}")
     exact, exact_s = _frames(engine, request)
     other, other_s = _frames(engine, replace(request, fidelity=fidelity))
+    difference = compare_frames(other.numpy(), exact.numpy())
     found.frames.append(
         FrameError(
             prompt=request.prompt,
-            psnr_db=psnr_db(other, exact),
-            ssim=ssim(other, exact),
+            psnr_db=difference.finite_psnr_db,
+            ssim=difference.ssim,
             exact_s=exact_s,
             other_s=other_s,
         )
@@ -698,63 +694,6 @@ def _frames(engine: Engine, request: GenerationRequest) -> tuple[torch.Tensor, f
         if span.phase is Phase.DENOISE
     )
     return torch.cat(chunks), seconds
-
-
-def psnr_db(found: torch.Tensor, exact: torch.Tensor) -> float:
-    """Return the peak signal-to-noise ratio of frames (n, H, W, 3) uint8, over all their values.
-
-    10 log10(255^2 / mean squared difference), at most ``SAME_DB``.
-    """
-    total = sum(
-        float((a.double() - b.double()).square().sum())
-        for a, b in zip(found, exact, strict=True)  # a frame at a time: 81 of them are 1 GB
-    )
-    if total == 0:
-        return SAME_DB
-    return min(SAME_DB, 10 * math.log10(255.0**2 * exact.numel() / total))
-
-
-# Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
-# similarity", IEEE TIP 13(4), 2004: a Gaussian window of 11 x 11 with deviation 1.5, K1, K2.
-_WINDOW, _DEVIATION, _K1, _K2 = 11, 1.5, 0.01, 0.03
-# Luma of ITU-R BT.601, since the measure is defined on grey images.
-_LUMA = (0.299, 0.587, 0.114)
-
-
-def ssim(found: torch.Tensor, exact: torch.Tensor) -> float:
-    """Return the structural similarity of frames (n, H, W, 3) uint8: the mean over frames.
-
-    Of the luma, over the windows that lie within a frame; 1 for equal frames.
-    """
-    return statistics.fmean(
-        _frame_ssim(a, b) for a, b in zip(_luma(found), _luma(exact), strict=True)
-    )
-
-
-def _luma(frames: torch.Tensor) -> list[torch.Tensor]:
-    import torch
-
-    weights = torch.tensor(_LUMA)
-    return [frame.float() @ weights for frame in frames]
-
-
-def _frame_ssim(a: torch.Tensor, b: torch.Tensor) -> float:
-    import torch
-    import torch.nn.functional as F
-
-    at = torch.arange(_WINDOW, dtype=torch.float32) - _WINDOW // 2
-    window = torch.exp(-at.square() / (2 * _DEVIATION**2))
-    window /= window.sum()
-    stacked = torch.stack([a, b, a * a, b * b, a * b])[:, None]
-    blurred = F.conv2d(F.conv2d(stacked, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    mean_a, mean_b, square_a, square_b, product = blurred[:, 0]
-    c1, c2 = (_K1 * 255) ** 2, (_K2 * 255) ** 2
-    variances = (square_a - mean_a**2) + (square_b - mean_b**2)
-    covariance = product - mean_a * mean_b
-    similarity = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
-        (mean_a**2 + mean_b**2 + c1) * (variances + c2)
-    )
-    return float(similarity.mean())
 
 
 # ------------------------------------------------------------------------------------ the enhancer

@@ -1,4 +1,7 @@
-"""PNG images with the settings that made them inside, compressed in strips side by side."""
+"""PNG images with the settings that made them inside, compressed in strips side by side.
+
+And ``read_image``, which reads those and WEBP back.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
-from ourvidz.core.errors import InvalidRequest
+from ourvidz.core.errors import InvalidRequest, OutputInvalid
 from ourvidz.core.files import atomic_path
 from ourvidz.media.frames import RgbFrame, require_rgb
 from ourvidz.media.settings import SETTINGS_KEY, JsonValue, dump_json
@@ -71,6 +75,19 @@ def write_png(
     chunks.append(_chunk(b"IEND", b""))
     with atomic_path(path) as partial, partial.open("wb") as file:
         file.writelines(chunks)
+
+
+def read_image(path: Path) -> RgbFrame:
+    """Return an image's pixels, (H, W, 3) uint8 RGB, 0 to 255.
+
+    Raises:
+        OutputInvalid: Missing, damaged or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise OutputInvalid(f"{str(path)!r} does not decode as an image: {error}") from error
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
-import numpy as np
 from av.error import FFmpegError
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ourvidz.core.errors import InvalidRequest, OutputInvalid
 from ourvidz.core.files import atomic_path
 from ourvidz.media.frames import RgbFrame, require_rgb
+from ourvidz.media.image import read_image
 from ourvidz.media.video import read_frames
 
 LONGEST_EDGE_PX = 256
@@ -66,7 +66,7 @@ def thumbnail_of_file(source: Path, path: Path) -> tuple[int, int]:
         OutputUnwritable: The folder can't be written.
     """
     is_video = source.suffix.lower() in _VIDEO_SUFFIXES
-    return write_thumbnail(path, _middle_of_video(source) if is_video else _image(source))
+    return write_thumbnail(path, _middle_of_video(source) if is_video else read_image(source))
 
 
 def _middle_of_video(source: Path) -> RgbFrame:
@@ -85,11 +85,3 @@ def _middle_of_video(source: Path) -> RgbFrame:
     if latest is None:
         raise OutputInvalid(f"{str(source)!r} has no frame")
     return latest
-
-
-def _image(source: Path) -> RgbFrame:
-    try:
-        with Image.open(source) as image:
-            return np.asarray(image.convert("RGB"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise OutputInvalid(f"{str(source)!r} does not decode as an image: {error}") from error

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ourvidz.bench.records import read_record
-from training.pocket import detector
+from ourvidz.perf.quality.pocket import detector
 from training.pocket.detector_truth import (
     CLIPS,
     FAULTS,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from training.pocket import detector, own_words
+from ourvidz.perf.quality.pocket import detector
+from training.pocket import own_words
 from training.pocket.world import (
     BACKGROUNDS,
     COLOURS,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.pocket.detector import components
+from ourvidz.perf.quality.pocket.detector import components
 from training.pocket.world import (
     BACKGROUNDS,
     COLOURS,

@@ -5,7 +5,8 @@ a shape is the drawn shape that covers such a region best, motion is how the fit
 change. Whatever is not clear is None, so that noise and blurred mixtures report nothing. Works on
 frames read back from PNG and MP4 (whose 4:2:0 chroma blurs colours at edges). numpy only.
 
-What it says of a model's typical faults (`detector_truth` draws each and measures the shares):
+What it says of a model's typical faults (`training.pocket.detector_truth` draws
+each and measures the shares):
 
 ==================================  ==============================================================
 fault                               verdict
@@ -42,7 +43,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from training.pocket.world import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, SIZES, Scene
+from ourvidz.perf.quality.pocket.world import (
+    BACKGROUNDS,
+    COLOURS,
+    MOTIONS,
+    SHAPES,
+    SIZES,
+    Scene,
+)
 
 Pixels = NDArray[np.uint8]
 Reals = NDArray[np.float64]
@@ -221,9 +229,9 @@ def _cover(
     """Intersection over union of a mask of known area with a shape placed on it (pixels)."""
     table = _table(shape)
     scale, middle, last = _TABLE_SCALE / radius, _TABLE_RADII * _TABLE_SCALE, len(table) - 1
-    cells = []
+    cells: list[NDArray[np.intp]] = []
     for length, at in zip(mask.shape, (y, x), strict=True):
-        cell = (np.arange(length) + (0.5 - at)) * scale + (middle + 0.5)
+        cell = (np.arange(length, dtype=np.float64) + (0.5 - at)) * scale + (middle + 0.5)
         cells.append(np.clip(cell, 0, last).astype(np.intp))
     drawn = table.take(cells[0], axis=0).take(cells[1], axis=1)
     both = np.count_nonzero(drawn & mask)
@@ -445,7 +453,8 @@ def _position(x: float, y: float) -> str | None:
 
 def _see_clip(frames: Pixels) -> Seen:
     count, height, width = frames.shape[:3]
-    shown = sorted({round(i) for i in np.linspace(0, count - 1, min(_CLIP_SAMPLES, count))})
+    moments = np.linspace(0, count - 1, min(_CLIP_SAMPLES, count), dtype=np.float64)
+    shown = sorted({round(i) for i in moments.tolist()})
     looks = [look(frames[i], limit=1) for i in shown]
     background = _steady([b for b, _ in looks])
     track = [(i, things[0]) for i, (_, things) in zip(shown, looks, strict=True) if things]
