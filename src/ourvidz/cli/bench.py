@@ -39,7 +39,14 @@ from ourvidz.catalog.catalogue import PROFILES, Catalogue
 from ourvidz.catalog.config import Settings, catalogue_of, load_settings
 from ourvidz.catalog.models import Role
 from ourvidz.catalog.parameters import BY_NAME
-from ourvidz.cli import bench_calibrate, bench_confirm
+from ourvidz.cli import (
+    bench_calibrate,
+    bench_compare,
+    bench_confirm,
+    bench_load,
+    bench_run,
+    bench_sweep,
+)
 from ourvidz.cli.output import console, print_json
 from ourvidz.core.errors import InvalidRequest, ModelMissing
 from ourvidz.core.request import Fidelity
@@ -49,10 +56,15 @@ if TYPE_CHECKING:
     from ourvidz.bench.records import BenchmarkResult
 
 app = typer.Typer(
-    help="Measure this machine's ceilings, and us beside the library.", no_args_is_help=True
+    help="The test protocol, sweeps, load tests; this machine's ceilings, us beside the library.",
+    no_args_is_help=True,
 )
 bench_confirm.register(app)
 bench_calibrate.register(app)
+bench_run.register(app)
+bench_compare.register(app)
+bench_sweep.register(app)
+bench_load.register(app)
 
 _CASE_NAMES = ", ".join(BY_CASE)
 _DEFAULT_REPEATS = 3

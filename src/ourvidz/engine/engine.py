@@ -138,6 +138,13 @@ class Engine:
         self._tokenizers.clear()
         self._embeds.clear()
 
+    def forget_prompts(self) -> None:
+        """Forget what text encoders made of prompts, so that the next job encodes its own.
+
+        Files of it stay.
+        """
+        self._embeds.clear()
+
     def generate(
         self,
         request: GenerationRequest,
