@@ -1,0 +1,15 @@
+-- What stands before a job, in expected seconds: queued and free to run, or running.
+
+-- name: seconds_before
+SELECT count(*) AS n, sum(predicted_s) AS seconds FROM job
+WHERE state = 'queued' AND held = 0 AND (
+    priority > :priority OR (
+        priority = :priority AND (position < :position OR (position = :position AND id < :id))
+    )
+);
+
+-- name: seconds_queued
+SELECT count(*) AS n, sum(predicted_s) AS seconds FROM job WHERE state = 'queued' AND held = 0;
+
+-- name: running_seconds
+SELECT predicted_s, started_at FROM job WHERE state = 'running';
