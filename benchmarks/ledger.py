@@ -220,7 +220,6 @@ def _step_s(worker: Worker, request: GenerationRequest, out: Path) -> float:
             clock=worker.clock,
             environment={},
             company=Company(),
-            last_phases_s={},
             start_s=0.0,
             recorder=SpanRecorder(worker.clock),
         )

@@ -123,12 +123,21 @@ NEEDS = {
     "queue:write": [("POST", "/api/v1/queue/pause"), ("POST", "/api/v1/queue/resume")],
     "models:write": [("POST", "/api/v1/models/pocket-video/load")],
     "keys:write": [("GET", "/api/v1/keys"), ("POST", "/api/v1/keys")],
-    "metrics:read": [("GET", "/metrics")],
+    "metrics:read": [
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/performance/matrix"),
+        ("GET", "/api/v1/benchmarks"),
+    ],
+    "performance:write": [
+        ("POST", "/api/v1/performance/goals"),
+        ("POST", "/api/v1/benchmarks/active/cancel"),
+    ],
 }
 BODIES = {
     "/api/v1/jobs": PROMPT,
     "/api/v1/enhance": PROMPT,
     "/api/v1/queue/pause": {},
+    "/api/v1/performance/goals": {"job_type": "video_fast", "seconds": 20.0},
     "/api/v1/queue/resume": {},
     "/api/v1/keys": {"name": "x", "scopes": ["keys:write"]},
 }

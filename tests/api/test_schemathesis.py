@@ -5,6 +5,7 @@ A worker's part is played beforehand, so that ids of jobs in every state, assets
 
 import contextlib
 import random
+import sys
 
 import hypothesis
 import pytest
@@ -20,13 +21,18 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from ourvidz.api import benchmarks
 from ourvidz.api.app import create_app
 from ourvidz.api.keys import create_key
 from ourvidz.api.schemas import MAX_WAIT_S
 from ourvidz.core.clock import SystemClock
+from ourvidz.perf.protocol.results import RunFolder
 from tests.api.conftest import client_of
+from tests.api.records import fill
+from tests.api.test_benchmarks import plan_of
 from tests.api.test_system import put_worker
 from tests.api.worker import WORKER, claim, fail, finish_job
+from tests.perf.simulated import make_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -53,6 +59,8 @@ def populate(deps) -> dict[str, list[str]]:
 
     finished = submit(seed=1)
     finish_job(deps, finished)
+    other = submit(seed=6)
+    finish_job(deps, other)
     image = submit(job_type="sdxl_image_fast")
     finish_job(deps, image)
     failed = submit(seed=2)
@@ -64,7 +72,19 @@ def populate(deps) -> dict[str, list[str]]:
     client.post(f"/api/v1/jobs/{cancelled}/cancel")
     put_worker(deps)
     assets = [asset["id"] for asset in client.get("/api/v1/assets").json()["data"]]
-    jobs = [finished, image, failed, running, queued, cancelled]
+    ran = fill(deps.store, make_runs(8, seed=1))
+    slower = fill(deps.store, make_runs(8, seed=2, slower={"denoise": 1.3}))
+    body = {"verb": "ignore", "target": slower[0], "note": "drawn"}
+    decision = client.post("/api/v1/performance/decisions", json=body).json()["id"]
+    plan = plan_of()
+    RunFolder(path=deps.settings.data_dir / "benchmarks" / plan.id).begin(plan)
+    goal = {"job_type": "video_fast", "seconds": 1.0}
+    goal_id = client.post("/api/v1/performance/goals", json=goal).json()["id"]
+    pair = {"job_ids": [finished, other]}
+    blind_test = client.post("/api/v1/performance/blind-tests", json=pair).json()["id"]
+    client.put(f"/api/v1/jobs/{finished}/rating", json={"stars": 4})
+    groups = [each["id"] for each in client.get("/api/v1/performance/baselines").json()["data"]]
+    jobs = [finished, image, failed, running, queued, cancelled, ran[0], slower[0]]
     return {
         "job_id": jobs,
         "video_id": [job for job in jobs if job != running],  # its end would be waited for
@@ -72,6 +92,11 @@ def populate(deps) -> dict[str, list[str]]:
         "model_id": ["pocket-video", "pocket-image"],
         "model": ["pocket-video", "video_fast"],
         "worker_id": [WORKER],
+        "decision_id": [decision],
+        "goal_id": [goal_id],
+        "group": groups,
+        "test_id": [blind_test],
+        "run_id": [plan.id],
     }
 
 
@@ -84,6 +109,8 @@ def service(tmp_path_factory):
     from ourvidz.policy.build import build_policy
     from ourvidz.storage.open import open_signer, open_storage
 
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(benchmarks, "command_of", lambda wanted, url: [sys.executable, "-c", ""])
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("data"),
         queue={"poll_s": 0.02},
@@ -105,6 +132,7 @@ def service(tmp_path_factory):
     )
     yield create_app(deps), ids, {"Authorization": f"Bearer {secret}", "Host": "127.0.0.1"}
     store.close()
+    monkeypatch.undo()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
 """The command line's history of speed: figures out of the store, decisions into it, refusals."""
 
+import subprocess
+import sys
+
 import pytest
 
 from ourvidz.catalog.config import load_settings
@@ -179,3 +182,12 @@ def test_a_decision_needs_a_note(cli, stepped):
     assert cli("perf", "accept", change, "--author", "ada").code == 2
     found = cli("perf", "accept", change, "--note", " ", "--author", "ada", "--json")
     assert found.last_json["error"]["param"] == "note"
+
+
+def test_the_command_line_starts_without_the_statistics():
+    code = (
+        "import sys, ourvidz.cli.main; "
+        "print([name for name in sys.modules if name.startswith(('ourvidz.perf.stats', 'numpy'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

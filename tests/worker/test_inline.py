@@ -118,7 +118,15 @@ def test_progress_is_told_while_it_runs(start, store):
     job, _, events = start()
     drain(events, Progress, lambda: wait_until(lambda: store.get(job.id).progress is not None))
     told = [event for event in store.events(job.id) if event.kind == "progress"]
-    assert set(told[0].data) == {"phase", "done", "num_units", "eta_s", "preview"}
+    assert set(told[0].data) == {
+        "phase",
+        "done",
+        "num_units",
+        "eta_s",
+        "eta_low_s",
+        "eta_high_s",
+        "preview",
+    }
 
 
 def test_beats_keep_the_lease(start, store, clock):

@@ -15,9 +15,9 @@ from ourvidz.catalog.job_types import JOB_TYPES
 from ourvidz.catalog.resolve import resolve
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
+from ourvidz.perf.quality.pocket import detector
 from ourvidz.worker.assemble import assemble_worker
 from ourvidz.worker.writers import OutputNames
-from training.pocket import detector
 
 SETTINGS = Settings(profile="pocket", device="cpu")
 CATALOGUE = catalogue_of(SETTINGS)

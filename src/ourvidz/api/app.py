@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 import ourvidz
+from ourvidz.api.benchmarks import Benchmarks
 from ourvidz.api.deps import AppDeps
 from ourvidz.api.errors import EXCEPTION_HANDLERS, ErrorRenderer
 from ourvidz.api.metrics import make_metrics
@@ -16,8 +17,20 @@ from ourvidz.api.middleware import API_PREFIX, OPENAI_PREFIX, middleware_of
 from ourvidz.api.openai.errors import error_body as openai_error_body
 from ourvidz.api.openai.routes import router as openai_router
 from ourvidz.api.openapi import describe
-from ourvidz.api.routes import assets, jobs, keys, models, queue, system
+from ourvidz.api.performance import PerformanceDesk
+from ourvidz.api.routes import (
+    assets,
+    benchmarks,
+    jobs,
+    keys,
+    models,
+    performance,
+    queue,
+    ratings,
+    system,
+)
 from ourvidz.api.routes.system import DOCS_FILES, DOCS_FILES_URL
+from ourvidz.perf.kept import KeptRecords
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -40,6 +53,9 @@ ROUTES: tuple[tuple[str, APIRouter], ...] = (
     (API_PREFIX, assets.router),
     (API_PREFIX, models.router),
     (API_PREFIX, keys.router),
+    (API_PREFIX, performance.router),
+    (API_PREFIX, benchmarks.router),
+    (API_PREFIX, ratings.router),
     (API_PREFIX, system.status_router),
     (OPENAI_PREFIX, openai_router),
 )
@@ -58,7 +74,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app(deps: AppDeps) -> FastAPI:
     """Return the service over ``deps``. Starts nothing and opens nothing."""
-    metrics = make_metrics(deps.store)
+    records = KeptRecords(deps.store)
+    metrics = make_metrics(deps.store, records)
     app = FastAPI(
         title="OurVidz",
         version=ourvidz.__version__,
@@ -70,6 +87,10 @@ def create_app(deps: AppDeps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.metrics = metrics
+    app.state.performance = PerformanceDesk(
+        deps.store, records, data_dir=deps.settings.data_dir, clock=deps.clock
+    )
+    app.state.benchmarks = Benchmarks(deps.settings)
     app.state.error_renderers = ERROR_RENDERERS
     app.state.started_at = deps.clock.now()
     for prefix, router in ROUTES:

@@ -38,7 +38,8 @@ SCOPES: Mapping[str, str] = {
     "queue:write": "Move jobs, raise priorities, pause and resume the queue.",
     "models:write": "Load and unload models.",
     "keys:write": "Create, list and revoke keys of the own tenant.",
-    "metrics:read": "Read metrics.",
+    "metrics:read": "Read metrics and performance.",
+    "performance:write": "Decide about changes of speed, keep goals, run benchmarks.",
     ADMIN: "Everything, in every tenant.",
 }
 DEFAULT_SCOPES = ("jobs:read", "jobs:write")
@@ -222,6 +223,7 @@ QueueWriter = Annotated[Principal, Depends(require("queue:write"))]
 ModelsWriter = Annotated[Principal, Depends(require("models:write"))]
 KeysWriter = Annotated[Principal, Depends(require("keys:write"))]
 MetricsReader = Annotated[Principal, Depends(require("metrics:read"))]
+PerformanceWriter = Annotated[Principal, Depends(require("performance:write"))]
 
 
 # Repeated requests

@@ -15,6 +15,8 @@ from ourvidz.core.clock import Clock, SystemClock
 from ourvidz.jobs.store import JobStore
 from ourvidz.jobs.submission import Submitter
 from ourvidz.net.client import GuardedClient
+from ourvidz.perf.prediction import Forecaster, local_rates
+from ourvidz.perf.records import StoreRecords
 from ourvidz.policy.policy import ContentPolicy
 from ourvidz.storage.store import AssetStorage
 from ourvidz.storage.urls import UrlSigner
@@ -31,6 +33,7 @@ class AppDeps:
     submitter: Submitter
     policy: ContentPolicy
     signer: UrlSigner | None = None  # of files that this server keeps itself
+    forecaster: Forecaster = field(default_factory=Forecaster)
     client: GuardedClient = field(default_factory=GuardedClient)  # to addresses of strangers
     clock: Clock = field(default_factory=SystemClock)
     supervisor_status: Callable[[], Mapping[str, Any]] | None = None  # workers of this process
@@ -51,14 +54,21 @@ def make_deps(
 ) -> AppDeps:
     """Return the parts put together as ``settings`` say."""
     clock = clock or SystemClock()
+    forecaster = Forecaster(StoreRecords(store), rates=local_rates(settings.device), clock=clock)
     return AppDeps(
         settings=settings,
         catalogue=catalogue,
         store=store,
         storage=storage,
         submitter=Submitter(
-            store=store, catalogue=catalogue, settings=settings, policy=policy, clock=clock
+            store=store,
+            catalogue=catalogue,
+            settings=settings,
+            policy=policy,
+            clock=clock,
+            expect=forecaster.expect_cold,
         ),
+        forecaster=forecaster,
         policy=policy,
         signer=signer,
         client=client or GuardedClient(allow_private=settings.webhooks.allow_private, clock=clock),

@@ -37,8 +37,8 @@ STREAM_SCHEMA = {
 }
 LOG_KINDS = frozenset({EventKind.LOG, EventKind.NOTE})
 
-_BEAT_S = 15.0  # silence after which proxies would close the connection
-_RETRY_MS = 2000  # what a browser waits before it connects again
+BEAT_S = 15.0  # silence after which proxies would close the connection
+RETRY_MS = 2000  # what a browser waits before it connects again
 _PAGE = 500
 MAX_SEQ = 2**53 - 1
 
@@ -96,7 +96,7 @@ async def _stream(deps: AppDeps, wish: StreamWish) -> AsyncIterator[str]:
     started_s = said_s = deps.clock.monotonic()
     after = wish.after
     watch = ChangeWatch(deps.store)
-    yield f"retry: {_RETRY_MS}\n\n"
+    yield f"retry: {RETRY_MS}\n\n"
     while not deps.closing.is_set():
         events = await run_in_threadpool(deps.store.events, wish.job_id, after=after, limit=_PAGE)
         for event in _of(wish, events):
@@ -109,7 +109,7 @@ async def _stream(deps: AppDeps, wish: StreamWish) -> AsyncIterator[str]:
             return
         if wish.max_s is not None and now_s - started_s >= wish.max_s:
             return
-        if now_s - said_s >= _BEAT_S:
+        if now_s - said_s >= BEAT_S:
             said_s = now_s
             yield ": still here\n\n"
         await pause(watch, deps.settings.queue.poll_s)

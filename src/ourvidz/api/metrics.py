@@ -13,9 +13,11 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric, 
 from prometheus_client.registry import Collector
 
 import ourvidz
+from ourvidz.api.metrics_records import RecordMetrics
 from ourvidz.core.job import JobState
 from ourvidz.jobs.model import JobFilter, Json
 from ourvidz.jobs.store import JobStore
+from ourvidz.perf.kept import KeptRecords
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,8 +28,9 @@ _LAST_JOBS = 500  # job durations are told of so many
 class StoreCollector(Collector):
     """Asks the store at every scrape; nothing is counted twice when several servers run."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, records: KeptRecords) -> None:
         self._store = store
+        self._of_records = RecordMetrics(records)
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: a registry must not ask the store when it is built."""
@@ -41,6 +44,7 @@ class StoreCollector(Collector):
         yield from self._queue()
         yield from self._workers()
         yield self._durations()
+        yield from self._of_records.collect()
 
     def _queue(self) -> Iterable[Metric]:
         counts = self._store.counts()
@@ -158,10 +162,10 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def make_metrics(store: JobStore) -> Metrics:
+def make_metrics(store: JobStore, records: KeptRecords) -> Metrics:
     """Return the metrics of one application."""
     registry = CollectorRegistry()
-    registry.register(StoreCollector(store))
+    registry.register(StoreCollector(store, records))
     return Metrics(
         registry=registry,
         requests=Counter(

@@ -43,6 +43,9 @@ TAGS = (
     ("models", "Models and where they are loaded."),
     ("workers", "Worker processes."),
     ("keys", "API keys."),
+    ("performance", "Baselines, histories with their changes, decisions, claims and goals."),
+    ("benchmarks", "Protocol runs: start, follow, cancel, read."),
+    ("ratings", "What people say of outputs: stars, defects, blind votes."),
     ("system", "Signs of life, metrics and versions."),
     ("openai", "What clients of OpenAI's API speak: videos, images, models."),
 )

@@ -246,6 +246,28 @@ class Interval(Answer):
     high_s: float
 
 
+class ExpectedTime(Answer):
+    """What a job is expected to take from its start to its end, waiting left out."""
+
+    total_s: float
+    low_s: float = Field(description="The interval holds 90 % of jobs.")
+    high_s: float
+    phases_s: dict[str, float] = Field(description="Adds up to total_s.")
+    state: str = Field(description="cold or resident: whether its models are taken for loaded.")
+    num_records: int = Field(description="Past jobs of this model that it rests on.")
+    basis: Literal["history", "prior"] = Field(
+        description="prior: nothing of this model ran here; right within a factor of three."
+    )
+
+
+class Wait(Answer):
+    """How long until it is a job's turn, or until the queue is empty."""
+
+    seconds: float
+    low_s: float
+    high_s: float
+
+
 class Progress(Answer):
     """Where a running job is."""
 
@@ -255,7 +277,8 @@ class Progress(Answer):
     percent: float | None = Field(description="Of the expected run time, 0 to 99.")
     eta_s: float | None = Field(description="Seconds to the end of the job.")
     eta_interval: Interval | None = Field(
-        description="10 to 90 % of past jobs of this workload; null until enough have run."
+        description="Holds 90 % of jobs: from past jobs and this one's own steps; else 10 to 90 % "
+        "of past jobs of this workload; null until enough have run."
     )
 
 
@@ -357,6 +380,13 @@ class JobAnswer(Answer):
     is_held: bool = Field(description="Its job type, or everything, is paused.")
     is_cancel_requested: bool
     predicted_s: float = Field(description="Device seconds that jobs like it took.")
+    expected: ExpectedTime | None = Field(
+        description="What it is expected to take; only when one job is read that has not ended."
+    )
+    starts_in: Wait | None = Field(
+        description="Expected wait for its turn; only when one queued job is read, null while it "
+        "is paused or no worker is there."
+    )
     progress: Progress | None
     phases_s: dict[str, float]
     ledger: Ledger | None
@@ -372,6 +402,14 @@ class JobAnswer(Answer):
     batch_id: str | None
     metadata: dict[str, Any]
     links: dict[str, str]
+
+
+class ExpectedAnswer(Answer):
+    """What a job would take, and how long it would wait, if it were submitted now."""
+
+    expected: ExpectedTime | None
+    starts_in: Wait | None = Field(description="null while no worker is there.")
+    queue_position: int = Field(description="Queued jobs that may run before it.")
 
 
 class JobPage(Answer):
@@ -437,6 +475,10 @@ class QueueAnswer(Answer):
     oldest_queued_s: float | None
     paused: list[str]
     num_workers: int
+    empty_in: Wait | None = Field(
+        description="Until all that is queued and not paused has run; null while no worker is "
+        "there."
+    )
 
 
 class ParameterAnswer(Answer):

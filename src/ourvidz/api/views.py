@@ -12,6 +12,7 @@ from fastapi import Request
 
 from ourvidz.api.deps import AppDeps, absolute_url
 from ourvidz.api.errors import public_job_error
+from ourvidz.api.expectation import expect, expected_state, expected_time, wait_of
 from ourvidz.api.schemas import (
     Adjustment,
     AssetAnswer,
@@ -26,12 +27,23 @@ from ourvidz.api.schemas import (
     PlacedComponent,
     Progress,
     QuotaValues,
+    Wait,
     WorkerAnswer,
     WorkerMemory,
 )
 from ourvidz.core.job import JobState
 from ourvidz.core.redact import without_paths
-from ourvidz.jobs.model import ApiKey, Attempt, Event, EventKind, Job, StoredAsset, WorkerInfo
+from ourvidz.jobs.model import (
+    ApiKey,
+    Attempt,
+    Event,
+    EventKind,
+    Job,
+    JobKind,
+    StoredAsset,
+    WorkerInfo,
+)
+from ourvidz.perf.prediction import Prediction
 
 _MIN_RUNS = 5  # fewer say nothing of a spread
 _INTERVAL = (0.1, 0.9)
@@ -150,9 +162,18 @@ class Viewer:
         )
         ledger = _ledger(job)
         enhancement = _enhancement(job)
-        position = None
-        if is_detailed and job.state is JobState.QUEUED:  # counts the queue: not for every row
+        position, expected, state, wait = None, None, "", None
+        is_open = is_detailed and not job.is_terminal  # looks at queue and workers: not every row
+        workers = self.deps.store.workers() if is_open else ()
+        if is_open:
+            state = expected_state(request, workers)
+            if job.kind is JobKind.GENERATE:
+                expected = expect(
+                    request, source=job.source, state=state, forecaster=self.deps.forecaster
+                )
+        if is_detailed and job.state is JobState.QUEUED:
             position = self.deps.store.queue_position(job.id)
+            wait = self._wait(job, expected, num_workers=len(workers))
         return JobAnswer(
             id=job.id,
             kind=job.kind.value,
@@ -189,7 +210,9 @@ class Viewer:
             is_held=job.is_held,
             is_cancel_requested=job.cancel_requested,
             predicted_s=job.predicted_s,
-            progress=self._progress(job),
+            expected=None if expected is None else expected_time(expected, state=state),
+            starts_in=wait,
+            progress=self._progress(job, expected),
             phases_s=ledger.phases_s if ledger else {},
             ledger=ledger,
             adjustments=_adjustments(job),
@@ -244,7 +267,17 @@ class Viewer:
     def _attempts(self, job_id: str) -> list[AttemptAnswer]:
         return [_attempt(attempt) for attempt in self.deps.store.attempts(job_id)]
 
-    def _progress(self, job: Job) -> Progress | None:
+    def _wait(self, job: Job, expected: Prediction | None, *, num_workers: int) -> Wait | None:
+        if job.is_held:
+            return None
+        load = self.deps.store.queue_load(job.id)
+        found = wait_of(load, expected, num_workers=num_workers)
+        delay_s = job.run_at - self.deps.store.now()
+        if found is None or delay_s <= found.seconds:
+            return found
+        return Wait(seconds=delay_s, low_s=delay_s, high_s=max(delay_s, found.high_s))
+
+    def _progress(self, job: Job, expected: Prediction | None) -> Progress | None:
         if job.state is not JobState.RUNNING:
             return None
         told = job.progress or {}
@@ -253,6 +286,8 @@ class Viewer:
             elapsed_s=elapsed_s,
             told_s=_number(told.get("eta_s")),
             durations_s=self.durations_s(job.request.workload),
+            told_interval=_told_interval(told),
+            expected=expected,
         )
         percent = None
         if eta_s is not None:
@@ -284,7 +319,12 @@ class Viewer:
 
 
 def eta(
-    *, elapsed_s: float, told_s: float | None, durations_s: Sequence[float]
+    *,
+    elapsed_s: float,
+    told_s: float | None,
+    durations_s: Sequence[float],
+    told_interval: Interval | None = None,
+    expected: Prediction | None = None,
 ) -> tuple[float | None, Interval | None]:
     """Return seconds to the end of a running job, and the range that holds most of them.
 
@@ -292,7 +332,17 @@ def eta(
         elapsed_s: how long it has been running.
         told_s: what the worker reckons from the job's own steps; it knows best.
         durations_s: run times of past jobs of the same workload.
+        told_interval: of ``told_s``, as the worker reckons it.
+        expected: of the whole job; serves while the worker has told nothing.
     """
+    if told_s is not None and told_interval is not None:
+        return round(told_s, 3), told_interval
+    if told_s is None and expected is not None and expected.basis == "history":
+        left_s, low_s, high_s = (
+            round(max(0.0, seconds - elapsed_s), 3)
+            for seconds in (expected.total_s, expected.low_s, expected.high_s)
+        )
+        return left_s, Interval(low_s=low_s, high_s=high_s)
     interval = None
     if len(durations_s) >= _MIN_RUNS:
         low_s, high_s = (quantile(durations_s, share) - elapsed_s for share in _INTERVAL)
@@ -331,6 +381,13 @@ def keys_of(asset: StoredAsset) -> tuple[str, ...]:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _told_interval(told: Mapping[str, Any]) -> Interval | None:
+    low_s, high_s = _number(told.get("eta_low_s")), _number(told.get("eta_high_s"))
+    if low_s is None or high_s is None:
+        return None
+    return Interval(low_s=round(low_s, 3), high_s=round(high_s, 3))
 
 
 def _ledger(job: Job) -> Ledger | None:

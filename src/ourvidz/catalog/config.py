@@ -7,6 +7,7 @@ Order: command line, then environment, then the file, then the defaults below. T
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -25,7 +26,7 @@ from ourvidz.catalog.few_step import LoraFile, Sampling, few_step_family, sampli
 from ourvidz.catalog.job_types import JOB_TYPES, JobType, Preset
 from ourvidz.catalog.models import MODELS, Model, Role
 from ourvidz.catalog.parameters import BY_NAME, suggest
-from ourvidz.core.errors import ConfigInvalid
+from ourvidz.core.errors import ConfigInvalid, UnknownName
 from ourvidz.core.request import Fidelity
 
 DEFAULT_CONFIG_FILE = "ourvidz.toml"
@@ -260,6 +261,46 @@ class PerformanceConfig(_Section):
     goals: tuple[GoalEntry, ...] = Field(
         default=(), description="Goals, each a `[[performance.goals]]` table as below."
     )
+    digests: tuple[Literal["weekly", "monthly"], ...] = Field(
+        default=("weekly", "monthly"),
+        description="Digests that the service writes to `reports` in the data directory, once a "
+        "week or month is over.",
+    )
+
+
+class RolloutEntry(_Section):
+    """A preset or values that a share of a job type's jobs get, compared on live traffic."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$",
+        description="Under which its jobs are found. Another name divides jobs anew.",
+    )
+    job_type: str = Field(description="Whose jobs: those that ask for no preset.")
+    share: float = Field(ge=0, le=1, description="Of these jobs, from 0 to 1.")
+    preset: str | None = Field(default=None, description="What they get: a preset...")
+    overrides: dict[str, int | float | str] = Field(
+        default_factory=dict, description="...or parameters and their values, `fidelity` too."
+    )
+    until: date | None = Field(
+        default=None, description="Last day (UTC) on which jobs take part, such as 2027-03-31."
+    )
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> RolloutEntry:
+        if self.preset is None and not self.overrides:
+            raise ValueError("a rollout states a preset, overrides or both")
+        return self
+
+
+class TelemetryConfig(_Section):
+    """What is told to others about finished jobs."""
+
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Where workers send traces of jobs (OTLP over HTTP), such as "
+        "http://127.0.0.1:4318/v1/traces; left out: nowhere. Needs the extra `otel`.",
+    )
 
 
 class Settings(BaseSettings):
@@ -346,6 +387,12 @@ class Settings(BaseSettings):
     bridge: BridgeConfig = Field(default_factory=BridgeConfig, description="The legacy bridge.")
     performance: PerformanceConfig = Field(
         default_factory=PerformanceConfig, description="What performance is measured against."
+    )
+    rollouts: tuple[RolloutEntry, ...] = Field(
+        default=(), description="Rollouts, each a `[[rollouts]]` table as below."
+    )
+    telemetry: TelemetryConfig = Field(
+        default_factory=TelemetryConfig, description="Traces of finished jobs."
     )
     use_models: dict[Role, str] = Field(
         default_factory=dict,
@@ -450,6 +497,7 @@ def catalogue_of(settings: Settings) -> Catalogue:
                 f"performance.goals names the unknown job type {goal.job_type!r}.",
                 hint=suggest(goal.job_type, tuple(catalogue.job_types)),
             )
+    _check_rollouts(settings.rollouts, catalogue)
     for model_id in settings.default_fidelity:
         if model_id not in catalogue.models:
             raise ConfigInvalid(
@@ -516,6 +564,27 @@ def _preset(job_type: str, name: str, entry: PresetEntry) -> Preset:
         height_share=entry.height_share,
         frames_share=entry.frames_share,
     )
+
+
+def _check_rollouts(rollouts: Sequence[RolloutEntry], catalogue: Catalogue) -> None:
+    names = [rollout.name for rollout in rollouts]
+    for rollout in rollouts:
+        place = f"rollouts.{rollout.name}"
+        if names.count(rollout.name) > 1:
+            raise ConfigInvalid(f"{place} stands there twice.", hint="Give each its own name.")
+        if rollout.job_type not in catalogue.job_types:
+            raise ConfigInvalid(
+                f"{place} names the unknown job type {rollout.job_type!r}.",
+                hint=suggest(rollout.job_type, tuple(catalogue.job_types)),
+            )
+        if rollout.preset is not None:
+            try:
+                catalogue.preset(rollout.job_type, rollout.preset)
+            except UnknownName as error:
+                raise ConfigInvalid(f"{place}: {error.message}", hint=error.hint) from error
+        if "seed" in rollout.overrides:
+            raise ConfigInvalid(f"{place}: a seed is each job's own.", hint="Leave it out.")
+        _check_values(place, rollout.overrides)
 
 
 def _check_values(place: str, values: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from ourvidz.catalog.config import (
     JobTypeEntry,
     ModelEntry,
     PresetEntry,
+    RolloutEntry,
     Settings,
 )
 from ourvidz.catalog.parameters import PARAMETERS
@@ -157,6 +158,7 @@ def _configuration() -> str:
         ("`[job_types.NAME]`", JobTypeEntry, "A job type of your own."),
         ("`[presets.JOB_TYPE.NAME]`", PresetEntry, "A preset of your own."),
         ("`[[performance.goals]]`", GoalEntry, "What a job type is to reach, and by when."),
+        ("`[[rollouts]]`", RolloutEntry, "What a share of a job type's jobs get instead."),
     ]
     parts = ["# Configuration", "One `ourvidz.toml` and `OURVIDZ_*` environment variables."]
     for title, model, text in sections:

@@ -48,6 +48,8 @@ def bridge(
     from ourvidz.bridge.service import assemble_bridge
     from ourvidz.jobs.open import open_store
     from ourvidz.jobs.submission import Submitter
+    from ourvidz.perf.prediction import Forecaster, local_rates
+    from ourvidz.perf.records import StoreRecords
     from ourvidz.policy.build import build_policy
     from ourvidz.worker.logs import log_to_stderr
 
@@ -57,7 +59,14 @@ def bridge(
     chosen = stable_name(settings.data_dir, name)
     with contextlib.closing(open_store(settings)) as store:
         store.migrate()
-        submitter = Submitter(store=store, catalogue=catalogue, settings=settings, policy=policy)
+        forecaster = Forecaster(StoreRecords(store), rates=local_rates(settings.device))
+        submitter = Submitter(
+            store=store,
+            catalogue=catalogue,
+            settings=settings,
+            policy=policy,
+            expect=forecaster.expect_cold,
+        )
         with contextlib.closing(assemble_bridge(submitter, name=chosen)) as made:
             log_to_stderr(f"bridge-{chosen}")
             if once:

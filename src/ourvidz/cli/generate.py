@@ -22,15 +22,18 @@ from ourvidz.cli.parameters import with_catalogue_options
 from ourvidz.cli.progress import JobProgress
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
-from ourvidz.core.errors import InvalidRequest
+from ourvidz.core.errors import InvalidRequest, OurVidzError
 from ourvidz.core.event import JobEvent
 from ourvidz.core.job import JobResult
+from ourvidz.core.phase import LoadState
 from ourvidz.core.request import GenerationRequest, MediaType
 from ourvidz.perf.ledger import is_unattributed_alarming
 
 if TYPE_CHECKING:
     from ourvidz.jobs.model import Job
     from ourvidz.jobs.submission import Draft, Submitter
+    from ourvidz.perf.prediction import Prediction
+    from ourvidz.perf.records import RecordReader
     from ourvidz.worker.run import Worker
     from ourvidz.worker.writers import OutputNames
 
@@ -99,6 +102,7 @@ def run_one(
     from ourvidz.engine.waking import wake_device
     from ourvidz.jobs.open import open_store
     from ourvidz.jobs.submission import Submitter
+    from ourvidz.perf.records import StoreRecords
     from ourvidz.policy.build import build_policy
     from ourvidz.worker.inline import run_claimed
 
@@ -117,9 +121,15 @@ def run_one(
         with _cancel_on_signal() as cancel, JobProgress() as progress:
             started_s = _process_start_s(clock)
             wake_device(settings.device)
-            worker = make_worker(settings=settings, catalogue=catalogue, clock=clock)
+            records = StoreRecords(store)
+            worker = make_worker(
+                settings=settings, catalogue=catalogue, clock=clock, records=records
+            )
             try:
                 job = _claimed(submitter, draft, request)
+                expected = _expected(worker, request)
+                if expected is not None:
+                    console.print(_expectation(expected), highlight=False)
                 events = run_claimed(
                     job,
                     worker=worker,
@@ -156,15 +166,53 @@ def _claimed(submitter: Submitter, draft: Draft, request: GenerationRequest) -> 
     )
 
 
-def make_worker(*, settings: Settings, catalogue: Catalogue, clock: SystemClock) -> Worker:
+def _expected(worker: Worker, request: GenerationRequest) -> Prediction | None:
+    """Return what the job should take from the process's start; None where nothing says it."""
+    from ourvidz.core.workload import workload_facts
+    from ourvidz.jobs.model import Source
+    from ourvidz.perf.prediction import environment_key
+
+    try:
+        predictor = worker.expectations.forecaster.refresh()
+    except OurVidzError:  # the job matters more than how long it takes
+        return None
+    found = predictor.predict(
+        workload_facts(request),
+        environment_key=environment_key(worker.fingerprint(request))
+        if predictor.num_records
+        else None,
+        state=LoadState.WARM.value,  # the disk's cache holds what was read before
+        source=Source.CLI.value,
+    )
+    return None if found is None or found.basis == "prior" else found
+
+
+def _expectation(expected: Prediction) -> str:
+    runs = f"{expected.n} run{'' if expected.n == 1 else 's'}"
+    return (
+        f"[dim]expected {expected.total_s:.1f} s "
+        f"(90 %: {expected.low_s:.1f} to {expected.high_s:.1f} s, from {runs})[/]"
+    )
+
+
+def make_worker(
+    *,
+    settings: Settings,
+    catalogue: Catalogue,
+    clock: SystemClock,
+    records: RecordReader | None = None,
+) -> Worker:
     """Return a worker on this machine's device.
+
+    Args:
+        records: past jobs, for the ETA.
 
     Raises:
         MissingDependency: the ``engine`` extra is not installed.
     """
     from ourvidz.worker.assemble import assemble_worker
 
-    return assemble_worker(settings=settings, catalogue=catalogue, clock=clock)
+    return assemble_worker(settings=settings, catalogue=catalogue, clock=clock, records=records)
 
 
 def _known_profile(profile: str | None) -> str | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -14,16 +13,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ourvidz.bench.records import BenchmarkRecord, read_record
-from ourvidz.catalog.config import GoalEntry, Settings, catalogue_of, load_settings
+from ourvidz.bench.records import read_record
+from ourvidz.catalog.config import Settings, catalogue_of, load_settings
 from ourvidz.catalog.parameters import suggest
 from ourvidz.cli.output import console, print_json
+from ourvidz.cli.stores import existing_store
 from ourvidz.core.errors import InvalidRequest, UnknownName
-from ourvidz.perf.history import Effect, Judgement, Verdict, effect_of
+from ourvidz.perf.history import Effect, Judgement, Verdict
 from ourvidz.perf.history import shelf as history_shelf
-from ourvidz.perf.history.evidence import METRIC, SUITE, UNIT
+from ourvidz.perf.history.evidence import effects_in
 from ourvidz.perf.history.judgement import Figure
-from ourvidz.perf.history.plans import goals_of, roadmap_of
 from ourvidz.perf.history.records import performance_records
 from ourvidz.perf.history.report import (
     HistoryReport,
@@ -39,20 +38,19 @@ from ourvidz.perf.history.report import (
 )
 from ourvidz.perf.history.schema import NamedHistory
 from ourvidz.perf.optimisations import (
-    Measure,
     Measurement,
     Optimisation,
     Status,
-    first_runs,
-    roadmap_optimisation,
 )
 from ourvidz.perf.plain import plain
+from ourvidz.perf.planned import KeptGoal, goals_report, kept_goals
 from ourvidz.perf.record import Origin, PerformanceRecord
+from ourvidz.perf.records import StoreRecords
+from ourvidz.perf.survey import HISTORY_FOLDER, own_records
 
 # Where benchmark records stand in a checkout, and where an installation keeps its own.
 _COMMITTED = Path("benchmarks/records")
 _KEPT = "benchmarks"
-_HISTORY = "history"
 
 _COLOURS = {
     Verdict.WRONG: "red",
@@ -118,24 +116,21 @@ def show_goals(history: str | None, *, json: bool) -> None:
     """See ``perf_history.goals``."""
     settings = load_settings()
     catalogue_of(settings)  # refuses goals of unknown job types
-    named = _find(history, settings)
-    before = performance_records(named.history, name=named.name)
-    after = machine_records(settings)
-    now = datetime.now(UTC).date()
-    mine = [record for record in after if _profile(record) in (None, settings.profile)]
-    own = own_goals(settings.performance.goals, mine, now=now)
-    # The pocket models are others than those that a history's goals are about.
-    full = [record for record in after if _profile(record) != "pocket"]
-    planned = goals_of(named.history, name=named.name, before=before, after=full, now=now)
-    roadmap = roadmap_of(named.history, name=named.name, before=before, after=full, now=now)
-    groups = (("Goals of this installation", own),
-              (f"Goals of {named.name}", planned),
-              (f"Roadmap of {named.name}", roadmap))  # fmt: skip
+    report = goals_report(
+        _find(history, settings),
+        own=_own_goals(settings),
+        records=machine_records(settings),
+        profile=settings.profile,
+        now=datetime.now(UTC).date(),
+    )
+    groups = (("Goals of this installation", report.own_goals),
+              (f"Goals of {report.history}", report.goals),
+              (f"Roadmap of {report.history}", report.roadmap))  # fmt: skip
     for title, plans in groups:
         if plans:
             console.print(_plan_table(title, plans))
             console.print()
-    if not own:
+    if not report.own_goals:
         console.print(
             Text(
                 "Goals of your own stand in ourvidz.toml: [[performance.goals]] with job_type, "
@@ -144,22 +139,12 @@ def show_goals(history: str | None, *, json: bool) -> None:
             )
         )
     console.print(
-        f"[dim]Now: {len(full)} jobs of this machine with full-size models ({len(after)} in all). "
-        f"Before: {len(before)} of {escape(named.name)}.[/]",
+        f"[dim]Now: {report.full_size_jobs} jobs of this machine with full-size models "
+        f"({report.jobs} in all). Before: {report.before_jobs} of {escape(report.history)}.[/]",
         highlight=False,
     )
     if json:
-        print_json(
-            {
-                "history": named.name,
-                "today": str(now),
-                "jobs": len(after),
-                "full_size_jobs": len(full),
-                "own_goals": plain(own),
-                "goals": plain(planned),
-                "roadmap": plain(roadmap),
-            }
-        )
+        print_json(report.to_json())
 
 
 # ------------------------------------------------------------------------------------------ sources
@@ -167,66 +152,17 @@ def show_goals(history: str | None, *, json: bool) -> None:
 
 def machine_records(settings: Settings) -> list[PerformanceRecord]:
     """Return the records of this installation's jobs, oldest first; none where no store is."""
-    from ourvidz.jobs.open import DATABASE_FILE, open_store
-    from ourvidz.perf.records import StoreRecords
-
-    if settings.database_url is None and not (settings.data_dir / DATABASE_FILE).exists():
-        return []
-    store = open_store(settings)
-    try:
-        store.migrate()
-        return [
-            record
-            for record in StoreRecords(store).records()
-            if record.origin is not Origin.IMPORTED
-        ]
-    finally:
-        store.close()
+    with existing_store(settings) as store:
+        return [] if store is None else own_records(StoreRecords(store))
 
 
-def own_goals(
-    entries: Sequence[GoalEntry], records: Sequence[PerformanceRecord], *, now: date
-) -> tuple[Optimisation, ...]:
-    """Return the operator's goals, measured."""
-    made: list[Optimisation] = []
-    for index, entry in enumerate(entries, start=1):
-        measure = Measure(
-            kind="total_s" if entry.seconds is not None else "success_rate",
-            job_types=(entry.job_type,),
-            state=entry.state,
-            target=entry.seconds if entry.seconds is not None else entry.success_percent,
-        )
-        before, after = first_runs(records, measure)
-        made.append(
-            roadmap_optimisation(
-                id=f"settings:{index}",
-                what=entry.text or _goal_text(entry),
-                target=_goal_text(entry),
-                horizon=None if entry.by is None else str(entry.by),
-                due=entry.by,
-                source="settings",
-                measure=measure,
-                before=before,
-                after=after,
-                now=now,
-            )
-        )
-    return tuple(made)
-
-
-def _profile(record: PerformanceRecord) -> object:
-    return record.workload.get("profile")
-
-
-def _goal_text(entry: GoalEntry) -> str:
-    state = f" {entry.state}" if entry.state else ""
-    if entry.seconds is not None:
-        return f"{entry.job_type}{state} in {entry.seconds:g} s"
-    return f"{entry.job_type}{state}: {entry.success_percent:g} % succeed"
+def _own_goals(settings: Settings) -> tuple[KeptGoal, ...]:
+    with existing_store(settings) as store:
+        return kept_goals(settings.performance.goals, store)
 
 
 def _folder(settings: Settings) -> Path:
-    return settings.data_dir / _HISTORY
+    return settings.data_dir / HISTORY_FOLDER
 
 
 def _find(name: str | None, settings: Settings) -> NamedHistory:
@@ -265,33 +201,8 @@ def _effects(paths: Sequence[tuple[Path, bool]]) -> list[Effect]:
             if is_named:
                 raise
             continue  # folders of records hold other files too
-        if record.suite == SUITE:
-            effects += _effects_in(record, path.name)
+        effects += effects_in(record.to_dict(), source=path.name)
     return effects
-
-
-def _effects_in(record: BenchmarkRecord, name: str) -> list[Effect]:
-    found = (
-        effect_of(
-            result.case,
-            change=result.value,
-            low=result.low,
-            high=result.high,
-            n=result.n,
-            machine=_machine(record.environment),
-            source=name,
-        )
-        for result in record.results
-        if result.metric == METRIC and result.unit == UNIT
-    )
-    return [effect for effect in found if effect is not None]
-
-
-def _machine(environment: Any) -> str:
-    gpus = environment.get("gpus") or ()
-    if gpus and isinstance(gpus[0], dict):
-        return str(gpus[0].get("name", "a GPU"))
-    return str(environment.get("cpu", "an unnamed machine"))
 
 
 # ------------------------------------------------------------------------------------------- tables

@@ -53,7 +53,7 @@ class JobProgress:
                 event.phase.value, total=event.num_units, units="", time=""
             )
         elif isinstance(event, UnitsDone) and self._task is not None:
-            eta = "" if event.eta_s is None else f"{event.eta_s:.0f} s left"
+            eta = _left(event)
             units = f"{event.done}/{event.num_units}" if event.num_units else f"{event.done}"
             self._bars.update(self._task, completed=event.done, units=units, time=eta)
         elif isinstance(event, PhaseEnded):
@@ -77,3 +77,14 @@ class JobProgress:
             self._task = None
         if not console.is_terminal:
             console.print(f"{event.phase.value:<20} {text}", highlight=False)
+
+
+def _left(event: UnitsDone) -> str:
+    """Return the time to the job's end in words, with its interval where that says more."""
+    if event.eta_s is None:
+        return ""
+    text = f"{event.eta_s:.0f} s left"
+    if event.eta_low_s is None or event.eta_high_s is None:
+        return text
+    low, high = f"{event.eta_low_s:.0f}", f"{event.eta_high_s:.0f}"
+    return text if low == high else f"{text} ({low} to {high})"

@@ -156,8 +156,9 @@ def refuse_strangers(settings: Settings, store: JobStore) -> None:
 
 
 def make_upkeep(deps: AppDeps) -> Upkeep:
-    """Return the chores: reaping, messages to others, retention, sweeping."""
+    """Return the chores: reaping, messages to others, retention, sweeping, digests."""
     from ourvidz.bridge.callbacks import SitePoster, legacy_renderer
+    from ourvidz.upkeep.digests import write_digests
     from ourvidz.upkeep.loop import Upkeep
     from ourvidz.upkeep.outbox import OutboxSender
     from ourvidz.upkeep.retention import expire
@@ -191,6 +192,7 @@ def make_upkeep(deps: AppDeps) -> Upkeep:
             "sweep": lambda: sweep_orphans(
                 store, storage, older_than_s=_ORPHAN_S, now=deps.clock.now().timestamp()
             ),
+            "digests": lambda: write_digests(settings, store, now=deps.clock.now()),
         },
     )
 

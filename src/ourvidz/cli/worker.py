@@ -86,9 +86,12 @@ def _make_service(
             from ourvidz.worker.testing import TestRunner
 
             return TestRunner(clock=clock)
+        from ourvidz.perf.records import StoreRecords
         from ourvidz.worker.assemble import assemble_runner
 
-        return assemble_runner(settings=settings, catalogue=catalogue, clock=clock)
+        return assemble_runner(
+            settings=settings, catalogue=catalogue, clock=clock, records=StoreRecords(store)
+        )
 
     return WorkerService(
         settings=settings,

@@ -29,6 +29,8 @@ class Progress:
     done: int
     num_units: int | None
     eta_s: float | None = None  # to the end of the job; None while nothing is known
+    eta_low_s: float | None = None  # of the interval that holds 90 %; None before any history
+    eta_high_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

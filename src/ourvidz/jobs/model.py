@@ -330,6 +330,15 @@ class JobFilter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QueueLoad:
+    """What workers have to do before a place in the queue, in expected seconds of one worker."""
+
+    num_queued: int  # paused ones left out
+    queued_s: float
+    running_s: float  # what running jobs still need
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class QueueCounts:
     """How many jobs stand where."""
 

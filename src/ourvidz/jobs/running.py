@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ourvidz.catalog.rollouts import note_of
 from ourvidz.core.errors import Cancelled, Crashed
 from ourvidz.core.job import JobState
 from ourvidz.core.request import GenerationRequest
@@ -236,7 +237,7 @@ def _record_of_crash(row: Row) -> Json | None:
         "job_type": request.job_type,
         "workload": request.workload,
         "request": workload_facts(request),
-        "settings": settings_without_words(request),
+        "settings": settings_without_words(request) | note_of(from_json(row["metadata"]) or {}),
         "source": row["source"],
         "is_success": False,
         "failure": Crashed.code,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ourvidz.core.errors import InvalidRequest, NotFound, StoreFull
-from ourvidz.jobs import claiming, people, running, submitting
+from ourvidz.core.opinion import Choice, Defect
+from ourvidz.jobs import claiming, people, ratings, running, submitting
 from ourvidz.jobs.claiming import Wishes
 from ourvidz.jobs.database import Database, Row, Transaction
 from ourvidz.jobs.model import (
@@ -26,6 +27,7 @@ from ourvidz.jobs.model import (
     NewJob,
     OutboxItem,
     QueueCounts,
+    QueueLoad,
     Quotas,
     StoredAsset,
     StoredRecord,
@@ -34,6 +36,7 @@ from ourvidz.jobs.model import (
     WorkerInfo,
 )
 from ourvidz.jobs.people import visible
+from ourvidz.jobs.ratings import BlindTest, Rating, Vote
 from ourvidz.jobs.rows import (
     asset_of,
     attempt_of,
@@ -139,6 +142,28 @@ class SqlStore:
                 return None
             place = {name: row[name] for name in ("priority", "position", "id")}
             return (tx.row("count_before", **place) or {})["n"]
+
+        return self._db.read(body)
+
+    def queue_load(self, job_id: str | None = None) -> QueueLoad:
+        """Return the work before a queued job; None: all that there is."""
+
+        def body(tx: Transaction) -> QueueLoad:
+            if job_id is None:
+                found = tx.row("seconds_queued") or {}
+            else:
+                row = visible(tx.row("get_job", id=job_id), "job", job_id, None)
+                place = {name: row[name] for name in ("priority", "position", "id")}
+                found = tx.row("seconds_before", **place) or {}
+            left_s = (
+                row["predicted_s"] - (tx.now - row["started_at"])
+                for row in tx.rows("running_seconds")
+            )
+            return QueueLoad(
+                num_queued=found["n"],
+                queued_s=found["seconds"] or 0.0,
+                running_s=sum(max(0.0, seconds) for seconds in left_s),
+            )
 
         return self._db.read(body)
 
@@ -682,6 +707,12 @@ class SqlStore:
         found = [record_of(row) for row in rows]
         return tuple(reversed(found)) if newest else tuple(found)
 
+    def perf_head(self) -> tuple[int, int]:
+        """Return the id of the newest performance record (0: none) and how many there are."""
+        row = self._db.read(lambda tx: tx.row("perf_head"))
+        assert row is not None
+        return row["newest"], row["number"]
+
     # Decisions about changes of speed, kept for ever
 
     def add_decision(self, decision: Json) -> None:
@@ -699,6 +730,124 @@ class SqlStore:
         return tuple(
             from_json(row["body"]) for row in self._db.read(lambda tx: tx.rows("decisions"))
         )
+
+    # Goals
+
+    def add_goal(self, goal: Json) -> None:
+        """Keep a goal, which has an ``id``.
+
+        Raises:
+            IllegalState: one of that id is there.
+        """
+        self._db.write(lambda tx: tx.run("add_goal", id=goal["id"], now=tx.now, body=to_json(goal)))
+
+    def goals(self) -> tuple[Json, ...]:
+        """Return all goals, in the order in which they were added."""
+        return tuple(from_json(row["body"]) for row in self._db.read(lambda tx: tx.rows("goals")))
+
+    def remove_goal(self, goal_id: str) -> None:
+        """Forget a goal. Raises NotFound."""
+        if self._db.write(lambda tx: tx.row("remove_goal", id=goal_id)) is None:
+            raise NotFound(f"There is no goal {goal_id!r}.", param="goal_id")
+
+    # What people say of outputs
+
+    def put_rating(
+        self,
+        job_id: str,
+        *,
+        rater: str,
+        stars: int | None = None,
+        tags: Sequence[Defect] = (),
+        tenant: str | None = None,
+    ) -> Rating:
+        """Keep what a person says of a job's output, in place of what he said before."""
+        return self._db.write(
+            lambda tx: ratings.put_rating(
+                tx, job_id, rater=rater, stars=stars, tags=tags, tenant=tenant
+            ),
+            admits=True,
+        )
+
+    def remove_rating(self, job_id: str, *, rater: str, tenant: str | None = None) -> None:
+        """Forget what a person said of a job."""
+        self._db.write(lambda tx: ratings.remove_rating(tx, job_id, rater=rater, tenant=tenant))
+
+    def ratings(
+        self,
+        *,
+        tenant: str | None = None,
+        job_id: str | None = None,
+        job_type: str | None = None,
+        limit: int = 1000,
+    ) -> tuple[Rating, ...]:
+        """Return the newest ratings, oldest of them first."""
+        where, params = _equal(tenant=tenant, job_id=job_id, job_type=job_type)
+        text = f"{where} ORDER BY seq DESC"
+        rows = self._db.read(lambda tx: tx.rows("ratings", where=text, limit=limit, **params))
+        return tuple(ratings.rating_of(row) for row in reversed(rows))
+
+    def add_blind_test(
+        self,
+        test_id: str,
+        first_job: str,
+        second_job: str,
+        *,
+        is_swapped: bool,
+        tenant: str | None = None,
+    ) -> BlindTest:
+        """Keep a new pair of jobs to be compared without their names."""
+        return self._db.write(
+            lambda tx: ratings.add_blind_test(
+                tx, test_id, first_job, second_job, is_swapped=is_swapped, tenant=tenant
+            ),
+            admits=True,
+        )
+
+    def blind_test(self, test_id: str, *, tenant: str | None = None) -> BlindTest:
+        """Return a blind test. Raises NotFound: no such test, or another tenant's."""
+        return self._db.read(lambda tx: ratings.blind_test(tx, test_id, tenant=tenant))
+
+    def blind_tests(
+        self, *, tenant: str | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[BlindTest, ...]:
+        """Return blind tests, newest first, those beyond the id ``after``."""
+        where, params = _equal(tenant=tenant)
+        if after is not None:
+            where = f"{where} AND id < :after" if where else "WHERE id < :after"
+            params["after"] = after
+        text = f"{where} ORDER BY id DESC"
+        rows = self._db.read(lambda tx: tx.rows("blind_tests", where=text, limit=limit, **params))
+        return tuple(ratings.blind_test_of(row) for row in rows)
+
+    def vote(
+        self, test_id: str, *, rater: str, choice: Choice, tenant: str | None = None
+    ) -> BlindTest:
+        """Keep a person's choice."""
+        return self._db.write(
+            lambda tx: ratings.vote(tx, test_id, rater=rater, choice=choice, tenant=tenant),
+            admits=True,
+        )
+
+    def vote_of(self, test_id: str, *, rater: str) -> Choice | None:
+        """Return what a person chose in a test; None if he has not voted."""
+        row = self._db.read(lambda tx: tx.row("vote", test_id=test_id, rater=rater))
+        return None if row is None else Choice(row["choice"])
+
+    def votes(
+        self, *, tenant: str | None = None, test_id: str | None = None, limit: int = 1000
+    ) -> tuple[Vote, ...]:
+        """Return the newest votes with their tests, oldest of them first."""
+        where, params = _equal(tenant=tenant, test_id=test_id)
+        text = f"{where} ORDER BY blind_vote.seq DESC"
+        rows = self._db.read(lambda tx: tx.rows("votes", where=text, limit=limit, **params))
+        return tuple(ratings.vote_of(row) for row in reversed(rows))
+
+
+def _equal(**values: Any) -> tuple[str, dict[str, Any]]:
+    """Return the condition that columns have these values, where one is given."""
+    params = {name: value for name, value in values.items() if value is not None}
+    return _where([f"{name} = :{name}" for name in params]), params
 
 
 def _conditions(where: JobFilter) -> tuple[list[str], dict[str, Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ourvidz.core.opinion import Choice, Defect
 from ourvidz.jobs.model import (
     ApiKey,
     Attempt,
@@ -26,6 +27,7 @@ from ourvidz.jobs.model import (
     NewJob,
     OutboxItem,
     QueueCounts,
+    QueueLoad,
     Quotas,
     StoredAsset,
     StoredRecord,
@@ -33,6 +35,7 @@ from ourvidz.jobs.model import (
     WorkerCommand,
     WorkerInfo,
 )
+from ourvidz.jobs.ratings import BlindTest, Rating, Vote
 
 
 class JobStore(Protocol):
@@ -106,6 +109,10 @@ class JobStore(Protocol):
 
     def queue_position(self, job_id: str) -> int | None:
         """Return how many queued jobs come before it by band and position; None if not queued."""
+        ...
+
+    def queue_load(self, job_id: str | None = None) -> QueueLoad:
+        """Return the work before a queued job; None: all that there is."""
         ...
 
     def counts(self, *, tenant: str | None = None) -> QueueCounts:
@@ -405,6 +412,10 @@ class JobStore(Protocol):
         """
         ...
 
+    def perf_head(self) -> tuple[int, int]:
+        """Return the id of the newest performance record (0: none) and how many there are."""
+        ...
+
     # Decisions about changes of speed, kept for ever
 
     def add_decision(self, decision: Json) -> None:
@@ -417,4 +428,120 @@ class JobStore(Protocol):
 
     def decisions(self) -> tuple[Json, ...]:
         """Return all decisions, in the order in which they were added."""
+        ...
+
+    # Goals
+
+    def add_goal(self, goal: Json) -> None:
+        """Keep a goal, which has an ``id``.
+
+        Raises:
+            IllegalState: one of that id is there.
+        """
+        ...
+
+    def goals(self) -> tuple[Json, ...]:
+        """Return all goals, in the order in which they were added."""
+        ...
+
+    def remove_goal(self, goal_id: str) -> None:
+        """Forget a goal. Raises NotFound."""
+        ...
+
+    # What people say of outputs; kept when the jobs are deleted
+
+    def put_rating(
+        self,
+        job_id: str,
+        *,
+        rater: str,
+        stars: int | None = None,
+        tags: Sequence[Defect] = (),
+        tenant: str | None = None,
+    ) -> Rating:
+        """Keep what a person says of a job's output, in place of what he said before.
+
+        Args:
+            job_id: a job that succeeded.
+            rater: who says it, without his name.
+            stars: 1 to 5.
+            tags: what is wrong with it.
+            tenant: whose job it has to be.
+
+        Raises:
+            NotFound: no such job, or another tenant's.
+            IllegalState: it made no output.
+            InvalidRequest: neither stars nor tags, or stars out of range.
+        """
+        ...
+
+    def remove_rating(self, job_id: str, *, rater: str, tenant: str | None = None) -> None:
+        """Forget what a person said of a job. Raises NotFound: no job, or he said nothing."""
+        ...
+
+    def ratings(
+        self,
+        *,
+        tenant: str | None = None,
+        job_id: str | None = None,
+        job_type: str | None = None,
+        limit: int = 1000,
+    ) -> tuple[Rating, ...]:
+        """Return the newest ratings, oldest of them first."""
+        ...
+
+    def add_blind_test(
+        self,
+        test_id: str,
+        first_job: str,
+        second_job: str,
+        *,
+        is_swapped: bool,
+        tenant: str | None = None,
+    ) -> BlindTest:
+        """Keep a new pair of jobs to be compared without their names.
+
+        Args:
+            test_id: a new id.
+            first_job: a job that succeeded.
+            second_job: another of the same tenant, prompt and media type.
+            is_swapped: show the second as A; draw it by chance.
+            tenant: whose jobs they have to be.
+
+        Raises:
+            NotFound: no such job, or another tenant's.
+            IllegalState: one made no output.
+            InvalidRequest: jobs that can't be compared.
+        """
+        ...
+
+    def blind_test(self, test_id: str, *, tenant: str | None = None) -> BlindTest:
+        """Return a blind test. Raises NotFound: no such test, or another tenant's."""
+        ...
+
+    def blind_tests(
+        self, *, tenant: str | None = None, limit: int = 50, after: str | None = None
+    ) -> tuple[BlindTest, ...]:
+        """Return blind tests, newest first, those beyond the id ``after``."""
+        ...
+
+    def vote(
+        self, test_id: str, *, rater: str, choice: Choice, tenant: str | None = None
+    ) -> BlindTest:
+        """Keep a person's choice.
+
+        Raises:
+            NotFound: no such test, or another tenant's.
+            IllegalState: this person voted in it already.
+        """
+        ...
+
+    def vote_of(self, test_id: str, *, rater: str) -> Choice | None:
+        """Return what a person chose in a test; None if he has not voted."""
+        ...
+
+    def votes(
+        self, *, tenant: str | None = None, test_id: str | None = None, limit: int = 1000
+    ) -> tuple[Vote, ...]:
+        """Return the newest votes with their tests, oldest of them first."""
         ...

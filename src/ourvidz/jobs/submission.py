@@ -9,8 +9,8 @@ import math
 import secrets
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings
@@ -38,14 +38,37 @@ from ourvidz.jobs.model import (
     Source,
     Submission,
 )
+from ourvidz.jobs.rolling_out import place
 from ourvidz.jobs.store import JobStore
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
 
-# What a workload that never ran is charged with in fair shares, until its first record.
+# What a workload that nobody expects anything of is charged with in fair shares.
 _UNKNOWN_DURATION_S = 60.0
+# Runs of a workload from which on their own 99th percentile sets the deadline alone.
+_ENOUGH_RUNS = 20
 
 MAX_JOBS_A_SUBMIT = 500
 MAX_DELAY_S = 30 * 24 * 3600.0
+
+
+class Expected(Protocol):
+    """What a job should take, in seconds of its run."""
+
+    @property
+    def total_s(self) -> float:
+        """The middle."""
+        ...
+
+    @property
+    def high_s(self) -> float:
+        """The upper end of the interval."""
+        ...
+
+
+def expect_nothing(request: GenerationRequest, source: Source) -> Expected | None:
+    """Expect nothing of any job."""
+    del request, source
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +101,7 @@ class Submitter:
     policy: ContentPolicy
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = field(default=lambda: secrets.randbelow(MAX_SEED + 1))
+    expect: Callable[[GenerationRequest, Source], Expected | None] = expect_nothing
 
     def submit(
         self,
@@ -101,12 +125,7 @@ class Submitter:
             )
         batch_id = new_id("batch", self.clock.now()) if len(drafts) > 1 else None
         body_hash = dedup.body_hash if dedup else None
-        jobs = [
-            self._new_job(
-                draft, self.resolve(draft), batch_id=batch_id, body_hash=body_hash or None
-            )
-            for draft in drafts
-        ]
+        jobs = [self._placed(draft, batch_id, body_hash or None) for draft in drafts]
         reach("before_commit")
         made = self.store.submit(jobs, dedup=dedup, quotas=quotas)
         reach("after_commit")
@@ -131,25 +150,47 @@ class Submitter:
 
     def resolve(self, draft: Draft) -> GenerationRequest:
         """Return the complete request of a draft, checked by catalogue and policy."""
-        request = resolve(
+        request = self._resolved(draft, draft.preset, draft.values)
+        stage = Stage.BRIDGE if draft.source is Source.BRIDGE else Stage.GIVEN
+        require_allowed(self.policy, request.prompt, stage=stage)
+        return request
+
+    def _resolved(self, draft: Draft, preset: str, values: Mapping[str, Any]) -> GenerationRequest:
+        return resolve(
             catalogue=self.catalogue,
             settings=self.settings,
             prompt=draft.prompt,
             seed=self.draw_seed(),
             job_type=draft.job_type,
-            preset=draft.preset,
-            values=draft.values,
+            preset=preset,
+            values=values,
             offers=offers_of(self.settings),
         )
-        stage = Stage.BRIDGE if draft.source is Source.BRIDGE else Stage.GIVEN
-        require_allowed(self.policy, request.prompt, stage=stage)
-        return request
+
+    def _placed(self, draft: Draft, batch_id: str | None, body_hash: str | None) -> NewJob:
+        """Return a draft's job, on its side of a rollout where one goes on."""
+        now = self.clock.now()
+        job_id = new_job_id(now)
+        placed = place(
+            draft,
+            self.resolve(draft),
+            job_id=job_id,
+            rollouts=self.settings.rollouts,
+            today=now.date(),
+            resolve=lambda preset, values: self._resolved(draft, preset, values),
+        )
+        told = () if placed.adjustment is None else (placed.adjustment,)
+        noted = replace(draft, metadata=placed.metadata, adjustments=(*draft.adjustments, *told))
+        return self._new_job(
+            noted, placed.request, job_id=job_id, batch_id=batch_id, body_hash=body_hash
+        )
 
     def _new_job(
         self,
         draft: Draft,
         request: GenerationRequest,
         *,
+        job_id: str | None = None,
         batch_id: str | None = None,
         body_hash: str | None = None,
     ) -> NewJob:
@@ -163,8 +204,11 @@ class Submitter:
         _check_range("delay_s", draft.delay_s, 0, MAX_DELAY_S)
         queue = self.settings.queue
         durations_s = self.store.durations_s(request.workload)
+        expected = None
+        if len(durations_s) < _ENOUGH_RUNS and draft.kind is JobKind.GENERATE:
+            expected = self.expect(request, draft.source)
         return NewJob(
-            id=new_job_id(self.clock.now()),
+            id=job_id or new_job_id(self.clock.now()),
             request=request,
             tenant=draft.tenant,
             key_id=draft.key_id,
@@ -172,8 +216,10 @@ class Submitter:
             source=draft.source,
             priority=draft.priority,
             delay_s=draft.delay_s,
-            predicted_s=statistics.median(durations_s) if durations_s else _UNKNOWN_DURATION_S,
-            deadline_s=max(queue.deadline_floor_s, queue.deadline_factor * p99_s(durations_s)),
+            predicted_s=_predicted_s(durations_s, expected),
+            deadline_s=max(
+                queue.deadline_floor_s, queue.deadline_factor * _longest_s(durations_s, expected)
+            ),
             max_errors=queue.max_errors,
             body_hash=body_hash,
             batch_id=batch_id,
@@ -182,6 +228,21 @@ class Submitter:
             callbacks=draft.callbacks,
             legacy=draft.legacy,
         )
+
+
+def _predicted_s(durations_s: Sequence[float], expected: Expected | None) -> float:
+    """Return what runs of the workload took, else what is expected of it."""
+    if durations_s:
+        return statistics.median(durations_s)
+    return _UNKNOWN_DURATION_S if expected is None else expected.total_s
+
+
+def _longest_s(durations_s: Sequence[float], expected: Expected | None) -> float:
+    """Return what a run may take that is no sign of trouble.
+
+    Of few runs the longest says little: what is expected serves where it is longer.
+    """
+    return max(p99_s(durations_s), 0.0 if expected is None else expected.high_s)
 
 
 def p99_s(durations_s: Sequence[float]) -> float:

@@ -39,7 +39,7 @@ _FLAGS_LET_PASS = frozenset({"doubted"})
 _FLAGS_OF_PHASES = frozenset({"phases_exceed_total"})
 
 Kind: TypeAlias = Literal[
-    "total_s",  # median seconds of a job
+    "total_s",  # median seconds of a job, without its wait in the queue and others' turns
     "phases_s",  # median seconds of some phases of a job
     "success_rate",  # percent of jobs
     "state_share",  # percent of jobs in a state
@@ -339,7 +339,7 @@ def is_clean(record: PerformanceRecord, *, passing: Collection[str] = ()) -> boo
 
 def _seconds_of(record: PerformanceRecord, measure: Measure) -> float | None:
     if measure.kind == "total_s":
-        return record.total_s
+        return record.run_s
     found = [
         seconds
         for phase, seconds in record.phases_s.items()

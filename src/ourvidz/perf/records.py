@@ -123,6 +123,29 @@ class StoreRecords:
             after = page[-1].id
 
 
+class HeldRecords:
+    """A ``RecordReader`` over records that were read already, oldest first."""
+
+    def __init__(self, records: Sequence[PerformanceRecord]) -> None:
+        """Give those."""
+        self._records = records
+
+    def records(
+        self,
+        *,
+        job_type: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> Sequence[PerformanceRecord]:
+        """See ``RecordReader``."""
+        found = [
+            each
+            for each in self._records
+            if job_type in (None, each.job_type) and (since is None or each.at >= since)
+        ]
+        return found if limit is None else found[len(found) - min(limit, len(found)) :]
+
+
 def record_from(stored: StoredBody) -> PerformanceRecord:
     """Return the record that a stored body stands for."""
     body = stored.body

@@ -17,6 +17,8 @@ from ourvidz.core.errors import MissingDependency, ModelMissing
 from ourvidz.models.imports import library_imports
 from ourvidz.perf.environment import environment
 from ourvidz.perf.fingerprint import Fingerprints
+from ourvidz.perf.prediction import Forecaster
+from ourvidz.perf.records import RecordReader
 from ourvidz.perf.sampling import open_sampler
 
 if TYPE_CHECKING:
@@ -70,8 +72,17 @@ def _is_lora(entry: ModelEntry) -> bool:
     return entry.lora is not None or (known is not None and known.lora is not None)
 
 
-def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -> Worker:
+def assemble_worker(
+    *,
+    settings: Settings,
+    catalogue: Catalogue,
+    clock: Clock,
+    records: RecordReader | None = None,
+) -> Worker:
     """Return a worker that runs jobs in this process.
+
+    Args:
+        records: past jobs, for the ETA; None: it knows only its own.
 
     Raises:
         MissingDependency: the ``engine`` extra is not installed.
@@ -84,6 +95,7 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
         from ourvidz.engine.embed_files import EmbedFiles
         from ourvidz.engine.engine import Engine
         from ourvidz.engine.variants import Variant
+        from ourvidz.worker.expectations import Expectations
         from ourvidz.worker.run import Worker
 
     variants = {
@@ -131,17 +143,24 @@ def assemble_worker(*, settings: Settings, catalogue: Catalogue, clock: Clock) -
             cache_dir=settings.data_dir / "cache",
         ),
         sampler=open_sampler(str(engine.device), clock=clock),
+        expectations=Expectations(forecaster=Forecaster(records, clock=clock)),
     )
 
 
-def assemble_runner(*, settings: Settings, catalogue: Catalogue, clock: Clock) -> EngineRunner:
-    """Return the engine as the worker service drives it.
+def assemble_runner(
+    *,
+    settings: Settings,
+    catalogue: Catalogue,
+    clock: Clock,
+    records: RecordReader | None = None,
+) -> EngineRunner:
+    """Return the engine as the worker service drives it; ``records`` as in ``assemble_worker``.
 
     Raises:
         MissingDependency: the ``engine`` extra is not installed.
         ConfigInvalid: the device is not on this machine.
     """
-    worker = assemble_worker(settings=settings, catalogue=catalogue, clock=clock)
+    worker = assemble_worker(settings=settings, catalogue=catalogue, clock=clock, records=records)
     from ourvidz.worker.engine_runner import EngineRunner
 
     return EngineRunner(

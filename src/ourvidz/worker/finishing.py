@@ -15,7 +15,7 @@ from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.result import EngineResult
 from ourvidz.media.sidecar import write_sidecar
 from ourvidz.perf.ledger import account_of, median_step_s
-from ourvidz.worker.job_run import JobRun, workload_of
+from ourvidz.worker.job_run import JobRun
 from ourvidz.worker.memory import host_peak_bytes
 from ourvidz.worker.report import result_to_dict
 
@@ -81,7 +81,6 @@ class Finishing:
             self.abandon()
             raise
         finished = replace(finished, timing=self._timing())
-        self._job.last_phases_s[workload_of(self.request)] = finished.timing.phases_s
         self._job.company.leave(self._job)
         return finished
 

@@ -259,6 +259,8 @@ class _Holder:
                     "done": event.done,
                     "num_units": event.num_units,
                     "eta_s": event.eta_s,
+                    "eta_low_s": event.eta_low_s,
+                    "eta_high_s": event.eta_high_s,
                     "preview": None,
                 }
             case PromptEnhanced():

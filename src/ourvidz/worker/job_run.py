@@ -19,8 +19,9 @@ from ourvidz.core.files import check_writable, sweep_partials
 from ourvidz.core.phase import Phase, Span
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import GenerationRequest
-from ourvidz.perf.eta import remaining_s
+from ourvidz.perf.eta import remaining
 from ourvidz.perf.ledger import device_seconds
+from ourvidz.perf.prediction import Prediction
 from ourvidz.worker.memory import Company
 from ourvidz.worker.preview import preview_of
 from ourvidz.worker.report import settings_of
@@ -47,10 +48,6 @@ class JobOrder:
     wants_preview: bool = False  # ``PreviewReady`` as soon as there is a frame
 
 
-# Phases of the last job of each workload: what an ETA knows of the phases still to come.
-LastPhases = dict[tuple[object, ...], Mapping[str, float]]
-
-
 @dataclass(kw_only=True, slots=True, eq=False)
 class JobRun:
     """One job's state between its first event and its result."""
@@ -59,9 +56,9 @@ class JobRun:
     clock: Clock
     environment: Mapping[str, Any]
     company: Company
-    last_phases_s: LastPhases
     start_s: float  # of the job, on ``clock``
     recorder: SpanRecorder
+    expected: Prediction | None = None  # what jobs like it took; None: nobody knows
     undo: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # removes its files
     writer: Writer | None = None
     notes: list[Note] = field(default_factory=list[Note])
@@ -69,8 +66,7 @@ class JobRun:
     progress: _ProgressClock = field(init=False)
 
     def __post_init__(self) -> None:
-        previous = self.last_phases_s.get(workload_of(self.request), {})
-        self.progress = _ProgressClock(self.clock, previous)
+        self.progress = _ProgressClock(self.clock, self.expected)
         self.enhancement = self.order.enhancement
 
     @property
@@ -149,12 +145,13 @@ def begin_run(
     clock: Clock,
     environment: Mapping[str, Any],
     company: Company,
-    last_phases_s: LastPhases,
+    expected: Prediction | None = None,
     started_s: float | None = None,
 ) -> JobRun:
     """Return the state of a job that begins now, or began earlier.
 
     Args:
+        expected: what jobs like it took, for its ETA.
         started_s: when it began on ``clock``, if a process start belongs to it: the phase
             ``startup``.
     """
@@ -172,18 +169,18 @@ def begin_run(
         clock=clock,
         environment=environment,
         company=company,
-        last_phases_s=last_phases_s,
         start_s=start_s,
         recorder=recorder,
+        expected=expected,
     )
 
 
 class _ProgressClock:
     """Times the units of the running phase and adds an ETA to each progress event."""
 
-    def __init__(self, clock: Clock, previous_phases_s: Mapping[str, float]) -> None:
+    def __init__(self, clock: Clock, expected: Prediction | None) -> None:
         self._clock = clock
-        self._previous_phases_s = previous_phases_s
+        self._expected = expected
         self._last_s = clock.monotonic()
         self._last_done = 0
         self._unit_times_s: list[float] = []
@@ -197,27 +194,15 @@ class _ProgressClock:
         new_units = max(1, event.done - self._last_done)
         self._unit_times_s += [(now_s - self._last_s) / new_units] * new_units
         self._last_s, self._last_done = now_s, event.done
-        eta_s = remaining_s(
+        left = remaining(
             phase=event.phase,
             unit_times_s=self._unit_times_s,
             num_units=event.num_units,
-            previous_phases_s=self._previous_phases_s,
+            expected=self._expected,
         )
-        return replace(event, eta_s=eta_s)
-
-
-def workload_of(request: GenerationRequest) -> tuple[object, ...]:
-    """Return what jobs of about the same phases have in common."""
-    return (
-        request.model,
-        request.width,
-        request.height,
-        request.num_frames,
-        request.num_images,
-        request.num_inference_steps,
-        request.uses_guidance,
-        request.enhancement is not None,
-    )
+        if left is None:
+            return event
+        return replace(event, eta_s=left.seconds, eta_low_s=left.low_s, eta_high_s=left.high_s)
 
 
 def _prepare_folder(folder: Path, request: GenerationRequest, undo: contextlib.ExitStack) -> None:

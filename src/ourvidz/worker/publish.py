@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ourvidz.catalog.config import QueueConfig
+from ourvidz.catalog.rollouts import note_of
 from ourvidz.core.asset import Asset
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import (
@@ -39,6 +40,7 @@ from ourvidz.worker.history import History
 from ourvidz.worker.logs import about_job
 from ourvidz.worker.ports import Finishing
 from ourvidz.worker.report import failure_body, record_body, result_to_dict
+from ourvidz.worker.telemetry import JobTraces
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Publisher:
     rng: random.Random
     # What the record of a failed job says of where it ran.
     environment_of: Callable[[GenerationRequest], Json] = lambda _: {}
+    traces: JobTraces | None = None  # told of every job that ended here
 
     def publish(self, attempt: Attempt, finishing: Finishing) -> None:
         """Upload the files of a job and finish it, or end it as its stop reason or error says."""
@@ -143,6 +146,8 @@ class Publisher:
         attempt.is_settled = True
         if is_published:
             _log.info("finished after %.3f s", result.timing.total_s)
+            if self.traces is not None:
+                self.traces.succeeded(job, result)
         else:
             _log.info("not published here: cancelled, given back, or the lease was lost")
 
@@ -244,6 +249,9 @@ class Publisher:
                 record=record,
             ),
         )
+        if self.traces is not None:
+            took_s = time.monotonic() - attempt.started_s
+            self.traces.failed(job, code=body["code"], took_s=took_s)
 
     def _backoff_s(self, num_errors: int) -> float:
         wait_s = min(_MAX_BACKOFF_S, self.queue.retry_s * 2.0**num_errors)
@@ -305,7 +313,7 @@ def record_of(attempt: Attempt, result: JobResult) -> dict[str, Any] | None:
     """Return the performance record of a job that generated; None for an enhancement alone."""
     if attempt.job.kind is JobKind.ENHANCE:
         return None
-    return {**record_body(result), **_whence(attempt.job)}
+    return _with_whence(record_body(result), attempt.job)
 
 
 def record_of_failure(
@@ -315,22 +323,23 @@ def record_of_failure(
     job = attempt.job
     if job.kind is JobKind.ENHANCE:
         return None
-    return {
-        **failure_body(
-            job.request,
-            error,
-            environment=environment,
-            total_s=time.monotonic() - attempt.started_s,
-            device_s=device_s,
-        ),
-        **_whence(job),
-    }
+    body = failure_body(
+        job.request,
+        error,
+        environment=environment,
+        total_s=time.monotonic() - attempt.started_s,
+        device_s=device_s,
+    )
+    return _with_whence(body, job)
 
 
-def _whence(job: Job) -> dict[str, Any]:
+def _with_whence(body: dict[str, Any], job: Job) -> dict[str, Any]:
+    """Return a record's body with the door, the origin and the rollout of its job."""
     is_protocol = job.metadata.get(ORIGIN_KEY) == Origin.PROTOCOL.value
     origin = Origin.PROTOCOL if is_protocol else Origin.LIVE
-    return {"source": job.source.value, "origin": origin.value}
+    found = {**body, "source": job.source.value, "origin": origin.value}
+    note = note_of(job.metadata)
+    return {**found, "settings": {**body.get("settings", {}), **note}} if note else found
 
 
 def remove_folder(folder: Path) -> None:

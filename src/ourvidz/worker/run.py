@@ -21,8 +21,9 @@ from ourvidz.engine.result import EngineResult
 from ourvidz.perf.fingerprint import Fingerprints
 from ourvidz.perf.sampling import Sampler, device_summary, flags_of, host_summary
 from ourvidz.worker.active import ActiveJob, Report
+from ourvidz.worker.expectations import Expectations
 from ourvidz.worker.finishing import Finishing
-from ourvidz.worker.job_run import JobOrder, JobRun, LastPhases, begin_run
+from ourvidz.worker.job_run import JobOrder, JobRun, begin_run
 from ourvidz.worker.memory import Company
 from ourvidz.worker.writers import OutputNames
 
@@ -39,8 +40,8 @@ class Worker:
     environment: Mapping[str, Any]
     fingerprints: Fingerprints | None = None  # None: records hold no environment
     sampler: Sampler | None = None  # None: nobody looks at device and process
+    expectations: Expectations = field(default_factory=Expectations)
     _company: Company = field(init=False)
-    _last_phases_s: LastPhases = field(default_factory=LastPhases)
 
     def __post_init__(self) -> None:
         self._company = Company(self.sampler)
@@ -100,7 +101,9 @@ class Worker:
             host=host_summary(samples),
             flags=flags_of(device),
         )
-        return replace(result, measured=measured)
+        measured_result = replace(result, measured=measured)
+        self.expectations.learn(measured_result, at=self.clock.now())
+        return measured_result
 
     def start(self, order: JobOrder) -> ActiveJob:
         """Return the job ready to take turns; nothing has run yet, but its time counts from now."""
@@ -134,7 +137,7 @@ class Worker:
             clock=self.clock,
             environment=self.environment,
             company=self._company,
-            last_phases_s=self._last_phases_s,
+            expected=self.expectations.of(order.request, self.fingerprint),
             started_s=started_s,
         )
 

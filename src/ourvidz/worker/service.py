@@ -45,6 +45,7 @@ from ourvidz.worker.history import History
 from ourvidz.worker.logs import JobLogHandler, about_job
 from ourvidz.worker.ports import Order, Run, Runner, Turn
 from ourvidz.worker.publish import Publisher, remove_folder
+from ourvidz.worker.telemetry import open_traces
 
 _log = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class WorkerService:
             settings=settings, worker_id=self.worker_id, on_command=self._on_command
         )
         self._history = History(store)
+        self._traces = open_traces(settings, worker_id=self.worker_id)
         self._publisher = Publisher(
             store=store,
             storage=storage,
@@ -134,6 +136,7 @@ class WorkerService:
             clock=clock or SystemClock(),
             rng=self._rng,
             environment_of=self._environment_of,
+            traces=self._traces,
         )
         self._pool = ThreadPoolExecutor(_MAX_FINISHING + 1, thread_name_prefix="finish")
         self._operator_pool = ThreadPoolExecutor(1, thread_name_prefix="operator")
@@ -529,6 +532,8 @@ class WorkerService:
                 "done": event.done,
                 "num_units": event.num_units,
                 "eta_s": event.eta_s,
+                "eta_low_s": event.eta_low_s,
+                "eta_high_s": event.eta_high_s,
                 "preview": attempt.preview,
             },
         )
@@ -653,6 +658,8 @@ class WorkerService:
         if self._foresight is not None:
             self._foresight.close()
         self._history.close()
+        if self._traces is not None:
+            self._traces.close()
         self._heartbeat.close()
         try:
             self._store.remove_worker(self.worker_id)

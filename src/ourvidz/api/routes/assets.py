@@ -102,7 +102,7 @@ def delete_asset(asset_id: AssetId, deps: Deps, who: JobsWriter) -> Deleted:
     return Deleted(id=asset.id)
 
 
-_BYTES: dict[int | str, dict[str, Any]] = {
+BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
         "content": {
@@ -120,13 +120,13 @@ _BYTES: dict[int | str, dict[str, Any]] = {
     "/files/{bucket}/{key:path}",
     operation_id="read_file",
     response_class=Response,
-    responses={**errors(404), **_BYTES},
+    responses={**errors(404), **BYTES},
 )
 @files_router.head(
     "/files/{bucket}/{key:path}",
     operation_id="stat_file",
     response_class=Response,
-    responses={**errors(404), **_BYTES},
+    responses={**errors(404), **BYTES},
 )
 def read_file(
     bucket: str,

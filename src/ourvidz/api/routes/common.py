@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
 from ourvidz.api.deps import Deps
+from ourvidz.api.events import MAX_SEQ
 from ourvidz.api.schemas import ErrorResponse
 from ourvidz.api.views import Viewer
 from ourvidz.core.errors import InvalidRequest, NotFound
+
+T = TypeVar("T")
 
 _TEXTS: Mapping[int, str] = {
     400: "The request is not valid; the body says what and why.",
@@ -54,6 +57,18 @@ Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the page before.")]
 
 
+After = Annotated[
+    int | None,
+    Query(ge=0, le=MAX_SEQ, description="Answer at once, as JSON, with what is behind this seq."),
+]
+MaxS = Annotated[
+    float | None, Query(gt=0, le=86400, description="End the stream after so many seconds.")
+]
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
+]
+
+
 def known_id(value: str) -> str:
     """Return an id that has the form of ours; others can't exist.
 
@@ -88,3 +103,31 @@ def from_cursor(cursor: str | None) -> str | None:
             "The cursor is not valid.", param="cursor", hint="Pass next_cursor as it came."
         )
     return found
+
+
+def page_of(
+    items: Sequence[T], id_of: Callable[[T], str], *, limit: int, cursor: str | None
+) -> tuple[Sequence[T], str | None]:
+    """Return the items of a list behind a cursor, and the cursor of the next page.
+
+    Raises:
+        InvalidRequest: the cursor stands for nothing in the list.
+    """
+    begin = 0
+    if cursor is not None:
+        ids = [id_of(each) for each in items]
+        try:
+            text = base64.b64decode(
+                cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
+            )
+            begin = ids.index(text.decode("ascii")) + 1
+        except (binascii.Error, ValueError):
+            raise InvalidRequest(
+                "The cursor is not valid.",
+                param="cursor",
+                hint="Pass next_cursor as it came, or begin anew.",
+            ) from None
+    shown = items[begin : begin + limit]
+    if begin + limit >= len(items):
+        return shown, None
+    return shown, to_cursor(id_of(shown[-1]))

@@ -16,7 +16,6 @@ from ourvidz.api.deps import AppDeps, Deps, absolute_url
 from ourvidz.api.drafts import draft_of, grid_of
 from ourvidz.api.events import (
     LOG_KINDS,
-    MAX_SEQ,
     MEDIA_TYPE,
     STREAM_SCHEMA,
     StreamWish,
@@ -24,10 +23,14 @@ from ourvidz.api.events import (
     last_event_id,
     stream_response,
 )
+from ourvidz.api.expectation import expect, expected_state, expected_time, wait_of
 from ourvidz.api.routes.common import (
+    After,
     Cursor,
     JobId,
+    LastEventId,
     Limit,
+    MaxS,
     View,
     errors,
     from_cursor,
@@ -40,6 +43,7 @@ from ourvidz.api.schemas import (
     Deleted,
     EnhanceRequest,
     EventPage,
+    ExpectedAnswer,
     GridRequest,
     JobAnswer,
     JobPage,
@@ -125,6 +129,26 @@ def submit_job(
     if made.is_replay:
         response.status_code = 200
     return view.job(job)
+
+
+@router.post(
+    "/jobs/expect",
+    operation_id="expect_job",
+    response_model=ExpectedAnswer,
+    responses=errors(413),
+)
+def expect_job(body: JobRequest, deps: Deps, who: JobsWriter) -> ExpectedAnswer:
+    """Say what a job would take, without storing it: the same body as `submit_job`."""
+    request = deps.submitter.resolve(draft_of(body, who=who, deps=deps))
+    workers = deps.store.workers()
+    state = expected_state(request, workers)
+    found = expect(request, source=Source.API, state=state, forecaster=deps.forecaster)
+    load = deps.store.queue_load()
+    return ExpectedAnswer(
+        expected=None if found is None else expected_time(found, state=state),
+        starts_in=wait_of(load, found, num_workers=len(workers)),
+        queue_position=load.num_queued,
+    )
 
 
 @router.post(
@@ -329,18 +353,6 @@ def move_job(
             priority=body.priority,
         )
     )
-
-
-After = Annotated[
-    int | None,
-    Query(ge=0, le=MAX_SEQ, description="Answer at once, as JSON, with what is behind this seq."),
-]
-MaxS = Annotated[
-    float | None, Query(gt=0, le=86400, description="End the stream after so many seconds.")
-]
-LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", description="Go on behind this event.")
-]
 
 
 @router.get(

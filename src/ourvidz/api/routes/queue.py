@@ -6,9 +6,13 @@ from fastapi import APIRouter
 
 from ourvidz.api.auth import JobsReader, QueueWriter
 from ourvidz.api.deps import AppDeps, Deps
+from ourvidz.api.expectation import expect, wait_of
 from ourvidz.api.routes.common import errors
-from ourvidz.api.schemas import QueueAnswer, ScopeRequest
+from ourvidz.api.schemas import QueueAnswer, ScopeRequest, Wait
 from ourvidz.core.errors import UnknownName
+from ourvidz.core.job import JobState
+from ourvidz.core.phase import LoadState
+from ourvidz.jobs.model import JobFilter
 
 router = APIRouter(tags=["queue"])
 
@@ -50,12 +54,30 @@ def _known(scope: str, deps: AppDeps) -> str:
         ) from None
 
 
+def _empty_in(deps: AppDeps, *, num_workers: int) -> Wait | None:
+    """Return when the queue will be empty; the next job's interval stands for all."""
+    load = deps.store.queue_load()
+    if load.num_queued == 0 and load.running_s == 0.0:
+        return Wait(seconds=0.0, low_s=0.0, high_s=0.0) if num_workers else None
+    waiting = deps.store.list_jobs(
+        JobFilter(states=(JobState.RUNNING, JobState.QUEUED)), limit=1, newest_first=False
+    )
+    if not waiting:
+        return None
+    request, source = waiting[0].request, waiting[0].source
+    state = LoadState.RESIDENT.value
+    found = expect(request, source=source, state=state, forecaster=deps.forecaster)
+    return wait_of(load, found, num_workers=num_workers)
+
+
 def _answer(deps: AppDeps, tenant: str | None) -> QueueAnswer:
     counts = deps.store.counts(tenant=tenant)
+    workers = deps.store.workers()
     return QueueAnswer(
         by_state=dict(counts.by_state),
         queued_by_job_type=dict(counts.queued_by_job_type),
         oldest_queued_s=counts.oldest_queued_s,
         paused=list(counts.paused),
-        num_workers=len(deps.store.workers()),
+        num_workers=len(workers),
+        empty_in=_empty_in(deps, num_workers=len(workers)),
     )

@@ -631,6 +631,9 @@ def _measured_tradeoff(
         verdict = Verdict.WRONG
         why = _FREE_FACTORS.get(recipe.factor)
         reason += f": {why}" if why else ""
+    elif interval.low <= 0.0 <= interval.high:
+        verdict = Verdict.NOT_SUPPORTED
+        reason += ": no change at all fits as well, more runs would tell"
     else:
         verdict = Verdict.CONFIRMED
     figure = _figure(

@@ -2,14 +2,17 @@
 
 A sweep writes its figures into a benchmark record (suite ``sweep``): one result a change of one
 factor, ``case_of(...)`` its case, ``METRIC`` its metric, percent of the time before its unit.
-Whoever can read such files (the command line) turns them into effects here.
+Such files, read as JSON, become effects here.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 from ourvidz.perf.stats import Interval, relative_shift
 
@@ -67,6 +70,39 @@ def effect_of(
     )
 
 
+def effects_in(record: Mapping[str, Any], *, source: str) -> list[Effect]:
+    """Return what a benchmark record, as JSON values, tells; nothing where it is of no sweep."""
+    if record.get("suite") != SUITE:
+        return []
+    machine = _machine(record.get("environment") or {})
+    found = (
+        effect_of(
+            result["case"],
+            change=result["value"],
+            low=result.get("low"),
+            high=result.get("high"),
+            n=result["n"],
+            machine=machine,
+            source=source,
+        )
+        for result in record.get("results") or ()
+        if result.get("metric") == METRIC and result.get("unit") == UNIT
+    )
+    return [effect for effect in found if effect is not None]
+
+
+def effects_under(folder: Path) -> list[Effect]:
+    """Return what the sweeps of a folder tell; other files in it are passed over."""
+    effects: list[Effect] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            body = json.loads(path.read_bytes())
+            effects += effects_in(body, source=path.name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return effects
+
+
 def change_between(
     before_s: Sequence[float], after_s: Sequence[float]
 ) -> tuple[float, Interval | None]:
@@ -95,6 +131,13 @@ def find_effect(
         if (effect.job_type, effect.factor, _plain(effect.before), _plain(effect.after)) == wanted
     ]
     return found[-1] if found else None
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    gpus = environment.get("gpus") or ()
+    if gpus and isinstance(gpus[0], dict):
+        return str(cast("dict[str, Any]", gpus[0]).get("name", "a GPU"))
+    return str(environment.get("cpu", "an unnamed machine"))
 
 
 def _plain(value: str) -> str:
