@@ -244,7 +244,7 @@ class _Member:
 
     def __init__(self, job: JobRun) -> None:
         self._job = job
-        self._cancel = _OwnCancel(job.order.cancel)
+        self._cancel = CancelToken(parent=job.order.cancel)  # its own failure ends it too
         self.has_ended = False
 
     def as_batch_member(self) -> BatchMember:
@@ -291,21 +291,3 @@ def _member_reports(
 ) -> Generator[Report, None, None]:
     for report in events:
         yield from members[report.index].take(report)
-
-
-class _OwnCancel(CancelToken):
-    """Set by whoever cancels the job, or by the job's own failure."""
-
-    def __init__(self, order_cancel: CancelToken) -> None:
-        super().__init__()
-        self._order_cancel = order_cancel
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the job is over for either reason."""
-        return super().is_cancelled or self._order_cancel.is_cancelled
-
-    def raise_if_cancelled(self) -> None:
-        """Raise ``Cancelled`` once the job is over for either reason."""
-        if self.is_cancelled:
-            raise Cancelled()

@@ -134,7 +134,8 @@ class InProcess:
                     policy=submitter.policy,
                     queue=self.settings.queue,
                     names=OutputNames(folder=self.folder, stem=job.id),
-                    cancel=cancel,
+                    # Its own: the store ends one job by it, and says so of a finished one too.
+                    cancel=CancelToken(parent=cancel),
                 )
             )
         except Cancelled:
