@@ -214,7 +214,7 @@ def results_of(job_type: str, runs: Sequence[FinishedRun], trials: int) -> list[
                 BenchmarkResult(
                     case=f"{job_type}.{phase}",
                     system="ourvidz",
-                    fidelity=str(runs[0].body["fidelity"]),
+                    fidelity=str(runs[0].body["request"]["fidelity"]),
                     metric="named_at_twice" if level == "twice" else f"false_at_{level}",
                     value=count,
                     unit=f"of {trials}",
