@@ -332,11 +332,6 @@ class _GroupCancel(CancelToken):
         """Whether nobody wants the work any more."""
         return all(member.context.cancel.is_cancelled for member in self._members)
 
-    def raise_if_cancelled(self) -> None:
-        """Raise ``Cancelled`` once nobody wants the work any more."""
-        if self.is_cancelled:
-            raise Cancelled()
-
 
 class GroupRecorder(SpanRecorder):
     """Writes what members do together into the ledger of each.

@@ -20,7 +20,7 @@ import torch
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock, SystemClock
-from ourvidz.core.errors import Cancelled, IllegalState, OurVidzError
+from ourvidz.core.errors import IllegalState, OurVidzError
 from ourvidz.core.phase import LoadState, Phase, Span
 from ourvidz.core.recorder import Fact, SpanRecorder
 from ourvidz.engine.device import component_dtype, release_unused
@@ -795,11 +795,6 @@ class _SharedLoad(CancelToken):
             if all(cancel.is_cancelled for _, cancel, _ in self._jobs):
                 self._is_given_up = True
             return self._is_given_up
-
-    def raise_if_cancelled(self) -> None:
-        """Raise ``Cancelled`` once no job waits for it any more."""
-        if self.is_cancelled:
-            raise Cancelled()
 
     @contextmanager
     def span(self, phase: Phase, facts: Mapping[str, Fact]) -> Generator[None]:
