@@ -378,6 +378,21 @@ def test_moves(store):
     assert kinds_of(store, c).count("moved") == 2
 
 
+@pytest.mark.parametrize("models", [("m1", "m2"), ("m2", "m1")])
+def test_equal_positions_in_two_lanes_go_by_id(store, models):
+    first, second = (make_job(request=make_request(model=model)) for model in models)
+    assert first.id < second.id
+    submit(store, first, second)
+    store.move(second.id, front=True)
+    store.move(first.id, front=True)
+    running = claim(store)
+    moved = store.move(second.id, front=True)
+    assert running.id == first.id
+    assert moved.position == running.position
+    store.release(running.id, running.token, reason="drain")
+    assert claim_order(store, 2) == [first.id, second.id]
+
+
 def test_many_moves_between_two_neighbours_find_room(store):
     jobs = submit(store, *(make_job() for _ in range(12)))
     ids = [job.id for job in jobs]

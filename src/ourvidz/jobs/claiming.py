@@ -136,8 +136,8 @@ def _lanes_by_position(tx: Transaction, band: Band, tenant: str) -> Sequence[str
     if len(band.lanes) == 1:
         return band.lanes
     heads = tx.rows("lane_heads", lanes=band.lanes, priority=band.priority, tenant=tenant)
-    filled = [head for head in heads if head["position"] is not None]
-    return [head["lane"] for head in sorted(filled, key=lambda head: head["position"])]
+    ordered = sorted(heads, key=lambda head: (head["position"], head["id"]))
+    return [head["lane"] for head in ordered]
 
 
 def _id_of(row: Row | None) -> str | None:

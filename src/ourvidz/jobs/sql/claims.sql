@@ -95,15 +95,18 @@ WHERE (
 ORDER BY vtime, id LIMIT 4;
 
 -- name: lane_heads
--- The first position of a tenant in each of several lanes of one band.
-WITH wanted (lane) AS (VALUES :**lanes)
-SELECT wanted.lane AS lane, (
-    SELECT position FROM job /*by job_ready*/
-    WHERE state = 'queued' AND held = 0 AND delayed = 0
-        AND job.lane = wanted.lane AND priority = :priority AND tenant = :tenant
-    ORDER BY position LIMIT 1
-) AS position
-FROM wanted;
+-- The first job of a tenant in each of several lanes of one band.
+WITH wanted (lane) AS (VALUES :**lanes), heads (id) AS (
+    SELECT (
+        SELECT id FROM job /*by job_ready*/
+        WHERE state = 'queued' AND held = 0 AND delayed = 0
+            AND job.lane = wanted.lane AND priority = :priority AND tenant = :tenant
+        ORDER BY position, id LIMIT 1
+    )
+    FROM wanted
+)
+SELECT job.lane AS lane, job.position AS position, job.id AS id
+FROM heads JOIN job ON job.id = heads.id;
 
 -- name: pick_band
 SELECT id FROM job /*by job_ready*/
