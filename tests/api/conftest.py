@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 
+import httpx
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from ourvidz.api.app import create_app
@@ -82,3 +85,40 @@ def client_of(deps, *, host="127.0.0.1", base_url=LOOPBACK, **options):
 @pytest.fixture
 def client(deps):
     return client_of(deps)
+
+
+def parse(text: str) -> list[dict]:
+    """Read a stream as the standard says: events by blank lines, comments left out."""
+    events = []
+    for block in text.split("\n\n"):
+        fields = dict(
+            line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":")
+        )
+        if "data" in fields:
+            events.append(fields)
+    return events
+
+
+@pytest.fixture
+def server(deps):
+    """A real server on a free port of loopback: streams need a connection."""
+    config = uvicorn.Config(create_app(deps), port=0, log_config=None, timeout_graceful_shutdown=2)
+    running = uvicorn.Server(config)
+    ready = threading.Event()
+    startup = running.startup
+
+    async def announce(sockets=None):
+        await startup(sockets=sockets)
+        ready.set()
+
+    running.startup = announce
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    assert ready.wait(20)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+        yield http
+    deps.closing.set()
+    running.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()

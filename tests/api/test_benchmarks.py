@@ -13,10 +13,7 @@ from ourvidz.api.benchmarks import Wanted, command_of
 from ourvidz.api.keys import create_key
 from ourvidz.core.clock import SystemClock
 from ourvidz.perf.protocol.plan import Plan, RunKind, cases_of_run
-from tests.api.conftest import client_of
-from tests.api.test_events import parse, server
-
-__all__ = ["server"]  # a fixture
+from tests.api.conftest import client_of, parse
 
 ROOT = "/api/v1/benchmarks"
 RUN_ID = "bench_01k9w8n0c4kq4v7m2x5y6z7a8b"

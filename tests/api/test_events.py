@@ -1,14 +1,11 @@
 """A job's history over HTTP: gapless, resumable, ending with the job."""
 
 import json
-import threading
 
-import httpx
 import pytest
-import uvicorn
 
-from ourvidz.api.app import create_app
 from ourvidz.jobs.model import EventKind
+from tests.api.conftest import parse
 from tests.api.worker import claim, finish_job, publish
 
 PROMPT = {"prompt": "a red circle moving left"}
@@ -16,43 +13,6 @@ PROMPT = {"prompt": "a red circle moving left"}
 
 def submit(client):
     return client.post("/api/v1/jobs", json=PROMPT).json()["id"]
-
-
-def parse(text: str) -> list[dict]:
-    """Read a stream as the standard says: events by blank lines, comments left out."""
-    events = []
-    for block in text.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in block.split("\n") if line and not line.startswith(":")
-        )
-        if "data" in fields:
-            events.append(fields)
-    return events
-
-
-@pytest.fixture
-def server(deps):
-    """A real server on a free port of loopback: streams need a connection."""
-    config = uvicorn.Config(create_app(deps), port=0, log_config=None, timeout_graceful_shutdown=2)
-    running = uvicorn.Server(config)
-    ready = threading.Event()
-    startup = running.startup
-
-    async def announce(sockets=None):
-        await startup(sockets=sockets)
-        ready.set()
-
-    running.startup = announce
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    assert ready.wait(20)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-        yield http
-    deps.closing.set()
-    running.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
 
 
 def test_a_finished_jobs_stream_is_its_whole_history_and_ends(client, deps):

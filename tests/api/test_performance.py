@@ -12,8 +12,8 @@ from ourvidz.perf import survey as survey_of
 from ourvidz.perf.decisions import Verb, to_json
 from ourvidz.perf.decisions import decide as decided
 from ourvidz.perf.kept import KeptRecords
+from tests.api.conftest import parse
 from tests.api.records import fill, put_run
-from tests.api.test_events import parse, server
 from tests.clocks import ManualClock
 from tests.perf.simulated import BEGIN, environment, make_record, make_runs
 from tests.perf.test_decisions import FINDING
@@ -21,7 +21,6 @@ from tests.perf.test_decisions import FINDING
 JOB_TYPE = "sdxl_image_fast"  # what the factory's jobs are
 ROOT = "/api/v1/performance"
 DECISION = decided(FINDING, Verb.IGNORE, author="ada", note="x", decision_id="dec_1", now=BEGIN)
-__all__ = ["server"]  # a fixture
 
 
 @pytest.fixture

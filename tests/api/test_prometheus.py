@@ -11,13 +11,10 @@ import pytest
 import yaml
 
 from tests.api.records import fill, put_run
-from tests.api.test_events import server
 from tests.api.test_metrics import MEMORY, queries
 from tests.api.test_system import put_worker
 from tests.jobs.factory import make_job
 from tests.perf.simulated import make_record, make_runs
-
-__all__ = ["server"]  # a fixture
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 pytestmark = [

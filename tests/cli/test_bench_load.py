@@ -6,8 +6,7 @@ import pytest
 
 from ourvidz.worker.service import WorkerService
 from ourvidz.worker.testing import TestRunner
-from tests.api.conftest import deps, guarded_client, make_app_deps, settings
-from tests.api.test_events import server
+from tests.api.conftest import deps, guarded_client, make_app_deps, server, settings
 
 __all__ = ["deps", "guarded_client", "make_app_deps", "server", "settings"]  # fixtures
 

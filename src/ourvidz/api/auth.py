@@ -59,6 +59,7 @@ class Principal:
     key_id: str | None  # None: a client on this machine, while no key exists
     scopes: frozenset[str]
     quotas: Quotas
+    key_name: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether ``scope`` is granted; ``admin`` grants all."""
@@ -134,27 +135,43 @@ def authenticate(
         Unauthorized: no key where one is needed, or one that is unknown, expired or revoked.
     """
     if authorization is None:
-        if is_loopback(client_host) and not is_forwarded and not store.keys():
+        if is_open_to(store=store, client_host=client_host, is_forwarded=is_forwarded):
             return LOCAL
         raise Unauthorized(
             hint="Send the header 'Authorization: Bearer ov_live_...'. "
             "The operator makes a key with: ourvidz keys create"
         )
     kind, _, secret = authorization.partition(" ")
-    secret = secret.strip()
-    key = None
-    if kind.lower() == "bearer" and is_well_formed(secret):
-        key = store.find_key(hash_secret(secret))
-    if key is None:
+    try:
+        key = valid_key(store, secret if kind.lower() == "bearer" else "")
+    except Unauthorized:
         # The official clients always send a key; without any in the store it means nothing.
-        if is_loopback(client_host) and not is_forwarded and not store.keys():
+        if is_open_to(store=store, client_host=client_host, is_forwarded=is_forwarded):
             return LOCAL
+        raise
+    return principal_of(key, quotas)
+
+
+def is_open_to(*, store: JobStore, client_host: str | None, is_forwarded: bool) -> bool:
+    """Whether a client needs no key: one on this machine, while no key exists."""
+    return is_loopback(client_host) and not is_forwarded and not store.keys()
+
+
+def valid_key(store: JobStore, secret: str) -> ApiKey:
+    """Return the key of a secret.
+
+    Raises:
+        Unauthorized: it is unknown, expired or revoked.
+    """
+    secret = secret.strip()
+    key = store.find_key(hash_secret(secret)) if is_well_formed(secret) else None
+    if key is None:
         raise Unauthorized("The API key is not known.", hint="Check that it was copied whole.")
     if key.revoked_at is not None:
         raise Unauthorized("The API key was revoked.", hint="Ask the operator for another.")
     if key.expires_at is not None and key.expires_at <= store.now():
         raise Unauthorized("The API key has expired.", hint="Ask the operator for another.")
-    return principal_of(key, quotas)
+    return key
 
 
 def principal_of(key: ApiKey, quotas: QuotaConfig) -> Principal:
@@ -163,6 +180,7 @@ def principal_of(key: ApiKey, quotas: QuotaConfig) -> Principal:
     return Principal(
         tenant=key.tenant,
         key_id=key.id,
+        key_name=key.name,
         scopes=frozenset(key.scopes),
         quotas=Quotas(
             requests_per_minute=_first(own.requests_per_minute, quotas.requests_per_minute),

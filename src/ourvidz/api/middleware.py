@@ -30,6 +30,14 @@ from ourvidz.api.errors import (
     render,
 )
 from ourvidz.api.metrics import Metrics
+from ourvidz.api.session import (
+    SESSION_PATH,
+    authorization_of,
+    check_own_page,
+    is_by_cookie,
+    is_forwarded,
+)
+from ourvidz.api.studio import is_studio
 from ourvidz.catalog.config import Settings, StorageConfig
 from ourvidz.core.clock import Clock
 from ourvidz.core.errors import Forbidden, OurVidzError
@@ -43,14 +51,15 @@ OPENAI_PREFIX = "/v1"
 
 Renderers = Mapping[str, ErrorRenderer]
 
-# What needs no key: signs of life, the documentation, and files, whose addresses are signed.
-_PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+# What needs no key: signs of life, the documentation, the studio's page, where a browser hands in
+# its key, and files, whose addresses are signed.
+_PUBLIC = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json", SESSION_PATH})
 _PUBLIC_PREFIXES = ("/files/", "/docs/")
 
 
 def is_public(path: str) -> bool:
     """Whether a path is answered without a key."""
-    return path in _PUBLIC or path.startswith(_PUBLIC_PREFIXES)
+    return path in _PUBLIC or path.startswith(_PUBLIC_PREFIXES) or is_studio(path)
 
 
 def middleware_of(*, deps: AppDeps, metrics: Metrics, renderers: Renderers) -> Sequence[Middleware]:
@@ -60,7 +69,7 @@ def middleware_of(*, deps: AppDeps, metrics: Metrics, renderers: Renderers) -> S
         Middleware(
             CORSMiddleware,
             allow_origins=settings.server.allowed_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
             expose_headers=["Location", "Retry-After", "X-Request-Id", "openai-poll-after-ms"],
         )
@@ -339,13 +348,16 @@ class Authenticate:
     def _authenticate(self, scope: Scope) -> Principal:
         headers = Headers(scope=scope)
         client = scope.get("client")
-        return authenticate(
+        principal = authenticate(
             store=self._deps.store,
             quotas=self._deps.settings.quotas,
-            authorization=headers.get("authorization"),
+            authorization=authorization_of(headers),
             client_host=client[0] if client else None,
-            is_forwarded="forwarded" in headers or "x-forwarded-for" in headers,
+            is_forwarded=is_forwarded(headers),
         )
+        if principal.key_id is not None and is_by_cookie(headers):
+            check_own_page(scope["method"], headers)
+        return principal
 
 
 async def _send_error(

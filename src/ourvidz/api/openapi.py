@@ -28,7 +28,8 @@ published. Send an `Idempotency-Key` and repeat a submit as often as you like.
 has the shape of OpenAI's API. 429 and 503 carry `Retry-After`.
 
 **Keys.** `Authorization: Bearer ov_live_...`. While no key exists, clients on the server's own
-machine need none.
+machine need none. A browser hands its key in once, with `POST /api/v1/session`, and sends a cookie
+from then on, which scripts can't read.
 
 **Files.** Addresses in answers are signed and expire; read the asset again for fresh ones.
 """
@@ -37,12 +38,14 @@ TAGS = (
     ("jobs", "Submit, read, follow, cancel, retry and move jobs."),
     ("enhancement", "Enrich prompts without generating."),
     ("queue", "The queue as a whole: counts, pause and resume."),
+    ("live", "Everything that changes, as it happens."),
     ("assets", "Delivered files."),
     ("files", "Bytes of files that the server keeps itself, through signed addresses."),
     ("catalogue", "Job types, presets and parameters."),
     ("models", "Models and where they are loaded."),
     ("workers", "Worker processes."),
     ("keys", "API keys."),
+    ("session", "A key in a browser, kept in a cookie."),
     ("performance", "Baselines, histories with their changes, decisions, claims and goals."),
     ("benchmarks", "Protocol runs: start, follow, cancel, read."),
     ("ratings", "What people say of outputs: stars, defects, blind votes."),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 from ourvidz.catalog.job_types import BASELINE
 from ourvidz.catalog.parameters import MAX_PROMPT_CHARS, PARAMETERS, Parameter
 from ourvidz.catalog.resolve import DEFAULT_JOB_TYPE
+from ourvidz.core.opinion import Defect
 from ourvidz.jobs.model import PRIORITY_MAX, PRIORITY_MIN, EventKind
 from ourvidz.jobs.submission import MAX_DELAY_S, MAX_JOBS_A_SUBMIT
 
@@ -340,6 +341,13 @@ class EnhancementAnswer(Answer):
     num_tokens_truncated: int | None
 
 
+class OwnRating(Answer):
+    """What the asker said last of a job's output, without a rater's name."""
+
+    stars: int | None
+    tags: list[Literal[tuple(tag.value for tag in Defect)]]  # type: ignore[valid-type]
+
+
 class JobAnswer(Answer):
     """A job, with everything that its request was resolved to."""
 
@@ -367,6 +375,10 @@ class JobAnswer(Answer):
     flow_shift: float | None
     fidelity: str
     priority: int
+    position: float = Field(
+        description="Within its priority; smaller goes first. Sort a queue by priority downwards, "
+        "then position, then id."
+    )
     created_at: str
     created_unix_s: float
     run_at: str = Field(description="Not before this.")
@@ -394,6 +406,8 @@ class JobAnswer(Answer):
     enhancement: EnhancementAnswer | None
     assets: list[AssetAnswer]
     preview_url: str | None
+    is_favourite: bool = Field(description="Somebody marked it.")
+    rating: OwnRating | None = Field(description="Yours; null where you said nothing.")
     error: ErrorDetail | None
     num_attempts: int
     num_errors: int

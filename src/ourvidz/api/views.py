@@ -10,9 +10,11 @@ from typing import Any
 
 from fastapi import Request
 
+from ourvidz.api.auth import principal_from
 from ourvidz.api.deps import AppDeps, absolute_url
 from ourvidz.api.errors import public_job_error
 from ourvidz.api.expectation import expect, expected_state, expected_time, wait_of
+from ourvidz.api.raters import rater_of
 from ourvidz.api.schemas import (
     Adjustment,
     AssetAnswer,
@@ -24,6 +26,7 @@ from ourvidz.api.schemas import (
     JobAnswer,
     KeyAnswer,
     Ledger,
+    OwnRating,
     PlacedComponent,
     Progress,
     QuotaValues,
@@ -43,6 +46,7 @@ from ourvidz.jobs.model import (
     StoredAsset,
     WorkerInfo,
 )
+from ourvidz.jobs.ratings import Rating
 from ourvidz.perf.prediction import Prediction
 
 _MIN_RUNS = 5  # fewer say nothing of a spread
@@ -144,6 +148,14 @@ def key_answer(key: ApiKey) -> KeyAnswer:
     return KeyAnswer(**key_values(key))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Beside:
+    """What is stored beside some jobs, by job."""
+
+    assets: Mapping[str, Sequence[StoredAsset]]
+    ratings: Mapping[str, Rating]
+
+
 @dataclass(kw_only=True, slots=True)
 class Viewer:
     """Turns jobs and files into answers to one request."""
@@ -154,12 +166,26 @@ class Viewer:
 
     def job(self, job: Job, *, is_detailed: bool = True) -> JobAnswer:
         """Return one job; ``is_detailed`` adds its attempts and its place in the queue."""
-        request = job.request
-        assets = (
-            [self.asset(asset) for asset in self.deps.store.assets(job.id)]
-            if job.state is JobState.SUCCEEDED
-            else []
+        return self._job(job, self._beside([job]), is_detailed=is_detailed)
+
+    def jobs(self, jobs: Sequence[Job]) -> list[JobAnswer]:
+        """Return the rows of a list: what is stored beside them is read for all at once."""
+        beside = self._beside(jobs)
+        return [self._job(job, beside, is_detailed=False) for job in jobs]
+
+    def _beside(self, jobs: Sequence[Job]) -> _Beside:
+        ended = [job.id for job in jobs if job.state is JobState.SUCCEEDED]
+        if not ended:  # others have neither
+            return _Beside(assets={}, ratings={})
+        rater = rater_of(principal_from(self.request))
+        return _Beside(
+            assets=self.deps.store.assets_of(ended),
+            ratings=self.deps.store.ratings_of(ended, rater=rater),
         )
+
+    def _job(self, job: Job, beside: _Beside, *, is_detailed: bool) -> JobAnswer:
+        request = job.request
+        assets = [self.asset(asset) for asset in beside.assets.get(job.id, ())]
         ledger = _ledger(job)
         enhancement = _enhancement(job)
         position, expected, state, wait = None, None, "", None
@@ -199,6 +225,7 @@ class Viewer:
             flow_shift=request.flow_shift,
             fidelity=request.fidelity.value,
             priority=job.priority,
+            position=job.position,
             created_at=iso(job.created_at),
             created_unix_s=job.created_at,
             run_at=iso(job.run_at),
@@ -219,6 +246,8 @@ class Viewer:
             enhancement=enhancement,
             assets=assets,
             preview_url=self._preview(job) or (assets[0].thumbnail_url if assets else None),
+            is_favourite=job.is_favourite,
+            rating=_own_rating(beside.ratings.get(job.id)),
             error=error_detail(job.error),
             num_attempts=job.token,
             num_errors=job.errors,
@@ -412,6 +441,12 @@ def _enhancement(job: Job) -> EnhancementAnswer | None:
         return None
     names = EnhancementAnswer.model_fields
     return EnhancementAnswer(**{name: job.enhancement.get(name) for name in names})
+
+
+def _own_rating(rating: Rating | None) -> OwnRating | None:
+    if rating is None:
+        return None
+    return OwnRating(stars=rating.stars, tags=[tag.value for tag in rating.tags])
 
 
 def _adjustments(job: Job) -> list[Adjustment]:

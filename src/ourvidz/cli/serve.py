@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 _ORPHAN_S = 24 * 3600.0  # older than any upload
 _LAST_ANSWERS_S = 5  # what open requests get when the server stops
 _MAX_WORKERS = 64
-_PACKAGES = ("fastapi", "httpx", "multipart", "obstore", "prometheus_client", "uvicorn")
+_PACKAGES = (
+    "fastapi",
+    "httpx",
+    "multipart",
+    "obstore",
+    "prometheus_client",
+    "regex",
+    "tokenizers",
+    "uvicorn",
+)
 _INTERRUPTED = 130
 
 
@@ -242,7 +251,7 @@ def _serve_until_stopped(app: Any, listener: socket.socket, deps: AppDeps, stops
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
-            typer.echo(f"OurVidz is ready at {url} (documentation at {url}/docs)")
+            typer.echo(f"OurVidz is ready at {url} (API documentation at {url}/docs)")
             sys.stdout.flush()
 
     running = Announcing(

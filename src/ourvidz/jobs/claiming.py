@@ -154,7 +154,7 @@ def claim(tx: Transaction, worker_id: str, wishes: Wishes, *, lease_s: float) ->
         if row is not None:
             _charge(tx, row)
             return job_of(row)
-        if not tx.run("hold_if_paused", id=job_id):
+        if not tx.run("hold_if_paused", id=job_id, now=tx.now):
             return None  # taken meanwhile; the next poll finds another
         rows = None
     return None

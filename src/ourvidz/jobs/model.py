@@ -138,6 +138,7 @@ class Job:
     metadata: Json
     callbacks: tuple[Callback, ...]
     legacy: Json | None
+    is_favourite: bool = False  # somebody marked it
 
     @property
     def is_terminal(self) -> bool:
@@ -327,6 +328,7 @@ class JobFilter:
     created_after: float | None = None
     created_before: float | None = None
     text: str | None = None  # found in the prompt
+    is_favourite: bool = False  # only those that somebody marked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,16 @@
-"""What people do to jobs: cancel, retry, move, pause, resume, delete."""
+"""What people do to jobs: cancel, retry, move, mark, pause, resume, delete."""
 
 from __future__ import annotations
 
-from ourvidz.core.errors import Cancelled, IllegalState, InvalidRequest, NotFound
+from collections.abc import Sequence
+
+from ourvidz.core.errors import (
+    Cancelled,
+    IllegalState,
+    InvalidRequest,
+    NotFound,
+    OurVidzError,
+)
 from ourvidz.core.job import JobState
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.history import POSITION_STEP_S, end_position, tell, wake_tenants
@@ -37,7 +45,7 @@ def cancel(tx: Transaction, job_id: str, tenant: str | None) -> Job:
         tell(tx, done, EventKind.CANCELLED, {"error": error})
         return job_of(done)
     if row["state"] == JobState.RUNNING and not row["cancel_requested"]:
-        asked = tx.row("request_cancel", id=job_id)
+        asked = tx.row("request_cancel", id=job_id, now=tx.now)
         assert asked is not None
         tell(tx, asked, EventKind.CANCEL_REQUESTED, {"token": row["token"]})
         return job_of(asked)
@@ -63,6 +71,20 @@ def delete(tx: Transaction, job_id: str, tenant: str | None) -> None:
         raise _illegal(row, "be deleted", "Cancel it first.")
     tx.run("delete_settled_messages", id=job_id)
     tx.run("delete_job", id=job_id)
+    tx.run("add_deletion", id=job_id, tenant=row["tenant"], now=tx.now)
+
+
+def delete_many(
+    tx: Transaction, job_ids: Sequence[str], tenant: str | None
+) -> dict[str, OurVidzError]:
+    """See ``JobStore.delete_jobs``."""
+    kept: dict[str, OurVidzError] = {}
+    for job_id in sorted(job_ids):  # all in one order, so that none waits for another for ever
+        try:
+            delete(tx, job_id, tenant)
+        except (NotFound, IllegalState) as error:  # before anything was written
+            kept[job_id] = error
+    return kept
 
 
 def _illegal(row: Row, verb: str, hint: str) -> IllegalState:
@@ -95,7 +117,7 @@ def move(
         other_id = after if after is not None else before
         assert other_id is not None
         band, position = _beside(tx, row, other_id, tenant, is_after=after is not None)
-    moved = tx.row("move_job", id=job_id, priority=band, position=position)
+    moved = tx.row("move_job", id=job_id, priority=band, position=position, now=tx.now)
     assert moved is not None
     tell(tx, moved, EventKind.MOVED, {"priority": band, "position": position})
     return job_of(moved)
@@ -154,13 +176,23 @@ def _between(tx: Transaction, row: Row, other: Row, *, is_after: bool) -> float 
     return middle if low < middle < high else None
 
 
+def favourite(tx: Transaction, job_id: str, *, is_favourite: bool, tenant: str | None) -> Job:
+    """See ``JobStore.favourite``."""
+    row = _locked(tx, job_id, tenant)
+    if bool(row["is_favourite"]) == is_favourite:
+        return job_of(row)
+    marked = tx.row("mark_job", id=job_id, is_favourite=int(is_favourite), now=tx.now)
+    assert marked is not None
+    return job_of(marked)
+
+
 def pause(tx: Transaction, scope: str) -> None:
     """See ``JobStore.pause``."""
     tx.run("add_pause", scope=scope, now=tx.now)
-    tx.run("hold_paused")
+    tx.run("hold_paused", now=tx.now)
 
 
 def resume(tx: Transaction, scope: str) -> None:
     """See ``JobStore.resume``."""
     tx.run("drop_pause", scope=scope)
-    tx.run("unhold")
+    tx.run("unhold", now=tx.now)

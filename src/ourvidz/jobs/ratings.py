@@ -106,6 +106,7 @@ def put_rating(
         now=tx.now,
     )
     assert row is not None
+    tx.run("touch_job", id=job.id, now=tx.now)  # who watches the job learns of it
     return rating_of(row)
 
 
@@ -114,6 +115,7 @@ def remove_rating(tx: Transaction, job_id: str, *, rater: str, tenant: str | Non
     visible(tx.row("get_job", id=job_id), "job", job_id, tenant)
     if tx.row("remove_rating", job_id=job_id, rater=rater) is None:
         raise NotFound(f"You did not rate job {job_id!r}.", param="job_id")
+    tx.run("touch_job", id=job_id, now=tx.now)
 
 
 def add_blind_test(

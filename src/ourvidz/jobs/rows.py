@@ -155,6 +155,7 @@ def job_of(row: Row) -> Job:
         metadata=from_json(row["metadata"]),
         callbacks=callbacks_of(row),
         legacy=from_json(row["legacy"]),
+        is_favourite=bool(row["is_favourite"]),
     )
 
 

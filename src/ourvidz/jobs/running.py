@@ -49,7 +49,7 @@ def _renew(tx: Transaction, item: Beat, progress: Json | None, lease_until: floa
     if progress is None:
         row = tx.row("renew_lease", **whose)
     else:
-        row = tx.row("renew_lease_with_progress", **whose, progress=to_json(progress))
+        row = tx.row("renew_lease_with_progress", **whose, progress=to_json(progress), now=tx.now)
         if row is not None:
             add_event(tx, item.job_id, row["event_seq"], EventKind.PROGRESS, progress)
     if row is None:
@@ -59,7 +59,7 @@ def _renew(tx: Transaction, item: Beat, progress: Json | None, lease_until: floa
 
 def append_event(tx: Transaction, job_id: str, token: int, kind: EventKind, data: Json) -> bool:
     """See ``JobStore.add_event``."""
-    row = tx.row("next_event_seq", id=job_id, token=token)
+    row = tx.row("next_event_seq", id=job_id, token=token, now=tx.now)
     if row is not None:
         add_event(tx, job_id, row["event_seq"], kind, data)
     return row is not None
@@ -67,7 +67,8 @@ def append_event(tx: Transaction, job_id: str, token: int, kind: EventKind, data
 
 def set_enhancement(tx: Transaction, job_id: str, token: int, enhancement: Json) -> bool:
     """See ``JobStore.set_enhancement``."""
-    row = tx.row("set_enhancement", id=job_id, token=token, enhancement=to_json(enhancement))
+    told = to_json(enhancement)
+    row = tx.row("set_enhancement", id=job_id, token=token, enhancement=told, now=tx.now)
     if row is not None:
         add_event(tx, job_id, row["event_seq"], EventKind.ENHANCED, enhancement)
     return row is not None
@@ -312,6 +313,7 @@ def _requeue(
         "requeue",
         id=row["id"],
         token=row["token"],
+        now=tx.now,
         run_at=run_at,
         delayed=int(retry_in_s > 0),
         error=row["error"] if error is None else to_json(error),

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ourvidz.core.errors import InvalidRequest, NotFound, StoreFull
+from ourvidz.core.errors import InvalidRequest, NotFound, OurVidzError, StoreFull
 from ourvidz.core.opinion import Choice, Defect
 from ourvidz.jobs import claiming, people, ratings, running, submitting
+from ourvidz.jobs.changes import Changes, changes_since
 from ourvidz.jobs.claiming import Wishes
 from ourvidz.jobs.database import Database, Row, Transaction
 from ourvidz.jobs.model import (
@@ -58,9 +59,11 @@ from ourvidz.jobs.rows import (
 _PURGE_EVERY_S = 60.0
 _USE_KEPT_S = 32 * 24 * 3600.0
 _SETTLED_KEPT_S = 7 * 24 * 3600.0
+_DELETION_KEPT_S = 3600.0  # longer than anyone needs who looks every second
 _NOTE_USE_EVERY_S = 60.0
 _MOST_COUNTED = 8  # jobs of one lane, of what comes
 _NEWEST_JOBS = 200  # that tell which models are used
+_DELETED_AT_ONCE = 50  # jobs, so that others come to write in between
 
 
 class SqlStore:
@@ -130,8 +133,20 @@ class SqlStore:
             params["after"] = after
         order = "ORDER BY id DESC" if newest_first else "ORDER BY id"
         text = f"{_where(clauses)} {order}"
-        rows = self._db.read(lambda tx: tx.rows("list_jobs", where=text, limit=limit, **params))
+        name = "list_favourites" if where.is_favourite else "list_jobs"
+        rows = self._db.read(lambda tx: tx.rows(name, where=text, limit=limit, **params))
         return tuple(job_of(row) for row in rows)
+
+    def jobs_of(self, job_ids: Sequence[str], *, tenant: str | None = None) -> Mapping[str, Job]:
+        """Return those of the jobs that are there and the tenant's own, by id."""
+        if not job_ids:
+            return {}
+        rows = self._db.read(lambda tx: tx.rows("get_jobs", ids=list(job_ids)))
+        return {row["id"]: job_of(row) for row in rows if tenant in (None, row["tenant"])}
+
+    def changes(self, *, since: float, after: int | None) -> Changes:
+        """Return what changed lately, cheaply however many jobs there are."""
+        return self._db.read(lambda tx: changes_since(tx, since=since, after=after))
 
     def queue_position(self, job_id: str) -> int | None:
         """Return how many queued jobs come before it by band and position; None if not queued."""
@@ -144,6 +159,11 @@ class SqlStore:
             return (tx.row("count_before", **place) or {})["n"]
 
         return self._db.read(body)
+
+    def first_open(self) -> Job | None:
+        """Return a running job, or else the queue's first; None where neither is."""
+        row = self._db.read(lambda tx: tx.row("first_running") or tx.row("first_queued"))
+        return None if row is None else job_of(row)
 
     def queue_load(self, job_id: str | None = None) -> QueueLoad:
         """Return the work before a queued job; None: all that there is."""
@@ -233,6 +253,13 @@ class SqlStore:
                 before=before,
                 priority=priority,
             )
+        )
+
+    def favourite(self, job_id: str, *, is_favourite: bool, tenant: str | None = None) -> Job:
+        """Mark a job, or take the mark back. Idempotent."""
+        return self._db.write(
+            lambda tx: people.favourite(tx, job_id, is_favourite=is_favourite, tenant=tenant),
+            admits=True,
         )
 
     def pause(self, scope: str) -> None:
@@ -404,7 +431,7 @@ class SqlStore:
         now, expired, is_wrong = self._db.read(_upkeep_needed)
         reaped = [row["id"] for row in expired if self._reap_one(row, max_crashes)]
         if is_wrong:
-            self._db.write(lambda tx: tx.run("unhold"))
+            self._db.write(lambda tx: tx.run("unhold", now=tx.now))
         if self._purged_at is None or now - self._purged_at >= _PURGE_EVERY_S:
             self._db.write(_purge)
             self._purged_at = now
@@ -466,6 +493,16 @@ class SqlStore:
         rows = self._db.read(lambda tx: tx.rows("assets_of_job", job_id=job_id))
         return tuple(asset_of(row) for row in rows)
 
+    def assets_of(self, job_ids: Sequence[str]) -> Mapping[str, tuple[StoredAsset, ...]]:
+        """Return the files of several jobs as ``assets`` does, by job; none where it has none."""
+        if not job_ids:
+            return {}
+        rows = self._db.read(lambda tx: tx.rows("assets_of_jobs", job_ids=list(job_ids)))
+        found: dict[str, list[StoredAsset]] = {}
+        for row in rows:
+            found.setdefault(row["job_id"], []).append(asset_of(row))
+        return {job_id: tuple(assets) for job_id, assets in found.items()}
+
     def asset(self, asset_id: str, *, tenant: str | None = None) -> StoredAsset:
         """Return one file. Raises NotFound."""
         row = self._db.read(lambda tx: tx.row("get_asset", id=asset_id))
@@ -511,7 +548,9 @@ class SqlStore:
         ids = sorted(asset_ids)
 
         def body(tx: Transaction) -> None:
-            tx.run_many("mark_asset_deleted", [{"id": item, "now": tx.now} for item in ids])
+            params = [{"id": item, "now": tx.now} for item in ids]
+            tx.run_many("mark_asset_deleted", params)
+            tx.run_many("touch_job_of_asset", params)
 
         if ids:
             self._db.write(body)
@@ -543,6 +582,16 @@ class SqlStore:
     def delete_job(self, job_id: str, *, tenant: str | None = None) -> None:
         """Forget a terminal job and its history; IllegalState if it is not terminal."""
         self._db.write(lambda tx: people.delete(tx, job_id, tenant))
+
+    def delete_jobs(
+        self, job_ids: Sequence[str], *, tenant: str | None = None
+    ) -> Mapping[str, OurVidzError]:
+        """Forget those of the jobs that are terminal; say of the others why they stay."""
+        kept: dict[str, OurVidzError] = {}
+        for start in range(0, len(job_ids), _DELETED_AT_ONCE):
+            some = job_ids[start : start + _DELETED_AT_ONCE]
+            kept |= self._db.write(lambda tx, some=some: people.delete_many(tx, some, tenant))
+        return kept
 
     # Outbox
 
@@ -787,6 +836,15 @@ class SqlStore:
         rows = self._db.read(lambda tx: tx.rows("ratings", where=text, limit=limit, **params))
         return tuple(ratings.rating_of(row) for row in reversed(rows))
 
+    def ratings_of(self, job_ids: Sequence[str], *, rater: str) -> Mapping[str, Rating]:
+        """Return what one person said of several jobs, by job; none where he said nothing."""
+        if not job_ids:
+            return {}
+        rows = self._db.read(
+            lambda tx: tx.rows("ratings_of_jobs", job_ids=list(job_ids), rater=rater)
+        )
+        return {row["job_id"]: ratings.rating_of(row) for row in rows}
+
     def add_blind_test(
         self,
         test_id: str,
@@ -874,6 +932,8 @@ def _conditions(where: JobFilter) -> tuple[list[str], dict[str, Any]]:
     if where.created_before is not None:
         clauses.append("created_at < :created_before")
         params["created_before"] = where.created_before
+    if where.is_favourite:
+        clauses.append("is_favourite = 1")
     if where.text:
         clauses.append("prompt_folded LIKE :pattern ESCAPE '!'")
         params["pattern"] = f"%{_escape_like(fold(where.text))}%"
@@ -914,4 +974,5 @@ def _purge(tx: Transaction) -> None:
         legacy_before=tx.now - submitting.LEGACY_DEDUP_S,
     )
     tx.run("purge_use", before=tx.now - _USE_KEPT_S)
+    tx.run("purge_deletions", before=tx.now - _DELETION_KEPT_S)
     tx.run("purge_outbox", before=tx.now - _SETTLED_KEPT_S)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ourvidz.core.errors import OurVidzError
 from ourvidz.core.opinion import Choice, Defect
+from ourvidz.jobs.changes import Changes
 from ourvidz.jobs.model import (
     ApiKey,
     Attempt,
@@ -107,8 +109,28 @@ class JobStore(Protocol):
         """Return jobs by creation (ids sort so), those beyond the id ``after``."""
         ...
 
+    def jobs_of(self, job_ids: Sequence[str], *, tenant: str | None = None) -> Mapping[str, Job]:
+        """Return those of the jobs that are there and the tenant's own, by id."""
+        ...
+
+    def changes(self, *, since: float, after: int | None) -> Changes:
+        """Return what changed lately, cheaply however many jobs there are.
+
+        Transactions end in another order than they began: ask for some seconds that were read
+        before, and leave out what is known.
+
+        Args:
+            since: jobs touched then (the store's clock) or later.
+            after: deletions beyond this number; None: those since ``since``.
+        """
+        ...
+
     def queue_position(self, job_id: str) -> int | None:
         """Return how many queued jobs come before it by band and position; None if not queued."""
+        ...
+
+    def first_open(self) -> Job | None:
+        """Return a running job, or else the queue's first; None where neither is."""
         ...
 
     def queue_load(self, job_id: str | None = None) -> QueueLoad:
@@ -148,6 +170,10 @@ class JobStore(Protocol):
         priority: int | None = None,
     ) -> Job:
         """Move a queued job: exactly one of the four; IllegalState if it is not queued."""
+        ...
+
+    def favourite(self, job_id: str, *, is_favourite: bool, tenant: str | None = None) -> Job:
+        """Mark a job, or take the mark back. Idempotent; no event of the job's tells it."""
         ...
 
     def pause(self, scope: str) -> None:
@@ -309,6 +335,10 @@ class JobStore(Protocol):
         """Return a job's published files that were not deleted, by index."""
         ...
 
+    def assets_of(self, job_ids: Sequence[str]) -> Mapping[str, tuple[StoredAsset, ...]]:
+        """Return the files of several jobs as ``assets`` does, by job; none where it has none."""
+        ...
+
     def asset(self, asset_id: str, *, tenant: str | None = None) -> StoredAsset:
         """Return one file. Raises NotFound."""
         ...
@@ -342,6 +372,16 @@ class JobStore(Protocol):
 
     def delete_job(self, job_id: str, *, tenant: str | None = None) -> None:
         """Forget a terminal job and its history; IllegalState if it is not terminal."""
+        ...
+
+    def delete_jobs(
+        self, job_ids: Sequence[str], *, tenant: str | None = None
+    ) -> Mapping[str, OurVidzError]:
+        """Forget those of the jobs that are terminal; say of the others why they stay.
+
+        Returns:
+            ``NotFound`` or ``IllegalState`` by job.
+        """
         ...
 
     # Outbox
@@ -488,6 +528,10 @@ class JobStore(Protocol):
         limit: int = 1000,
     ) -> tuple[Rating, ...]:
         """Return the newest ratings, oldest of them first."""
+        ...
+
+    def ratings_of(self, job_ids: Sequence[str], *, rater: str) -> Mapping[str, Rating]:
+        """Return what one person said of several jobs, by job; none where he said nothing."""
         ...
 
     def add_blind_test(

@@ -19,6 +19,7 @@ from ourvidz.storage.keys import check_bucket, check_key, check_name
 FILES_PATH = "/files"
 
 _SECRET_BYTES = 32
+_FILES = "files-v1"  # what a signature is for; other purposes have other names
 _HINT_NEW_LINK = "ask for the asset again to get a fresh link"
 _MAX_EXPIRES_CHARS = 12
 
@@ -60,10 +61,38 @@ class UrlSigner:
         Raises:
             Forbidden: altered, expired or not made here.
         """
+        self._check([_FILES, bucket, key], [name], expires=expires, signature=signature)
+
+    def sign_text(self, purpose: str, text: str, *, expires_s: int) -> dict[str, str]:
+        """Return the query values ``expires`` and ``signature`` of anything else than a file.
+
+        Raises:
+            InvalidRequest: ``expires_s`` below 1.
+        """
+        check_expiry(expires_s)
+        expires = int(self._now()) + expires_s
+        return {"expires": str(expires), "signature": self._digest([purpose, text, expires])}
+
+    def verify_text(self, purpose: str, text: str, *, expires: str, signature: str) -> None:
+        """Return if ``sign_text`` made this for ``purpose``, and it has not expired.
+
+        Raises:
+            Forbidden: altered, expired or not made here.
+        """
+        self._check([purpose, text], [], expires=expires, signature=signature)
+
+    def _check(
+        self,
+        before: list[str | None],
+        after: list[str | None],
+        *,
+        expires: str,
+        signature: str,
+    ) -> None:
         is_number = expires.isascii() and expires.isdigit() and len(expires) <= _MAX_EXPIRES_CHARS
         # A number that can't be is compared too, so that time tells nothing.
         moment = int(expires) if is_number else 0
-        wanted = self._signature(bucket, key, moment, name)
+        wanted = self._digest([*before, moment, *after])
         is_ours = hmac.compare_digest(wanted.encode(), signature.encode(errors="replace"))
         if not (is_ours and is_number and expires == str(moment)):
             raise Forbidden("The link's signature does not match.", hint=_HINT_NEW_LINK)
@@ -71,8 +100,11 @@ class UrlSigner:
             raise Forbidden("The link has expired.", hint=_HINT_NEW_LINK)
 
     def _signature(self, bucket: str, key: str, expires: int, name: str | None) -> str:
+        return self._digest([_FILES, bucket, key, expires, name])
+
+    def _digest(self, fields: list[str | int | None]) -> str:
         # JSON keeps the fields apart: no two sets of values give the same text.
-        text = json.dumps(["files-v1", bucket, key, expires, name])
+        text = json.dumps(fields)
         return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
 
 

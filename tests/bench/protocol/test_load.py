@@ -5,8 +5,7 @@ import pytest
 from ourvidz.bench.protocol.load import LoadTest
 from ourvidz.core.cancel import CancelToken
 from ourvidz.perf.protocol.load import SKIPPED, SUCCEEDED, LoadPlan, arrivals_of
-from tests.api.conftest import deps, guarded_client, make_app_deps, settings
-from tests.api.test_events import server
+from tests.api.conftest import deps, guarded_client, make_app_deps, server, settings
 from tests.bench.protocol.test_via_api import service, working
 
 __all__ = ["deps", "guarded_client", "make_app_deps", "server", "service", "settings", "working"]

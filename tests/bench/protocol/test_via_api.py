@@ -13,8 +13,7 @@ from ourvidz.perf.protocol.results import COMPLETE, INTERRUPTED, RunFolder
 from ourvidz.perf.record import Origin
 from ourvidz.worker.service import WorkerService
 from ourvidz.worker.testing import TestRunner
-from tests.api.conftest import deps, guarded_client, make_app_deps, settings
-from tests.api.test_events import server
+from tests.api.conftest import deps, guarded_client, make_app_deps, server, settings
 from tests.perf.protocol.runs import make_plan
 
 __all__ = ["deps", "guarded_client", "make_app_deps", "server", "settings"]  # fixtures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from ourvidz.api.auth import JobsReader, JobsWriter, Principal, QueueWriter, dedup_of
 from ourvidz.api.deps import AppDeps, Deps, absolute_url
 from ourvidz.api.drafts import draft_of, grid_of
+from ourvidz.api.errors import answer_of
 from ourvidz.api.events import (
     LOG_KINDS,
     MEDIA_TYPE,
@@ -24,6 +26,7 @@ from ourvidz.api.events import (
     stream_response,
 )
 from ourvidz.api.expectation import expect, expected_state, expected_time, wait_of
+from ourvidz.api.many_schemas import DeletedJobs, JobIds, NotDeleted
 from ourvidz.api.routes.common import (
     After,
     Cursor,
@@ -42,6 +45,7 @@ from ourvidz.api.schemas import (
     BatchRequest,
     Deleted,
     EnhanceRequest,
+    ErrorDetail,
     EventPage,
     ExpectedAnswer,
     GridRequest,
@@ -52,9 +56,9 @@ from ourvidz.api.schemas import (
 )
 from ourvidz.api.views import Viewer, keys_of
 from ourvidz.api.waiting import wait_for_job
-from ourvidz.core.errors import InvalidRequest, StorageFailed
+from ourvidz.core.errors import InvalidRequest, OurVidzError, StorageFailed
 from ourvidz.core.job import JobState
-from ourvidz.jobs.model import EventKind, JobFilter, JobKind, Source, Submission
+from ourvidz.jobs.model import EventKind, JobFilter, JobKind, Source, StoredAsset, Submission
 from ourvidz.jobs.submission import Draft
 
 router = APIRouter(tags=["jobs"])
@@ -98,7 +102,7 @@ def _answer_batch(made: Submission, view: Viewer, response: Response) -> BatchAn
     return BatchAnswer(
         batch_id=made.jobs[0].batch_id,
         is_replay=made.is_replay,
-        data=[view.job(job, is_detailed=False) for job in made.jobs],
+        data=view.jobs(made.jobs),
     )
 
 
@@ -220,6 +224,7 @@ def list_jobs(
     created_after: Annotated[str | None, Query(max_length=40, description=_MOMENT)] = None,
     created_before: Annotated[str | None, Query(max_length=40, description=_MOMENT)] = None,
     text: Annotated[str | None, Query(max_length=200, description="Found in the prompt.")] = None,
+    is_favourite: Annotated[bool, Query(description="Only those that somebody marked.")] = False,
     is_oldest_first: Annotated[bool, Query(description="Else the newest come first.")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -236,13 +241,14 @@ def list_jobs(
         created_after=_unix_s(created_after, "created_after"),
         created_before=_unix_s(created_before, "created_before"),
         text=_plain(text, "text"),
+        is_favourite=is_favourite,
     )
     jobs = deps.store.list_jobs(
         where, limit=limit + 1, after=from_cursor(cursor), newest_first=not is_oldest_first
     )
     shown = jobs[:limit]
     return JobPage(
-        data=[view.job(job, is_detailed=False) for job in shown],
+        data=view.jobs(shown),
         next_cursor=to_cursor(shown[-1].id) if len(jobs) > limit else None,
     )
 
@@ -294,11 +300,43 @@ def delete_job(job_id: JobId, deps: Deps, who: JobsWriter) -> Deleted:
     job = deps.store.get(known_id(job_id), tenant=who.tenant_filter)
     assets = deps.store.assets(job.id)
     deps.store.delete_job(job.id, tenant=who.tenant_filter)
+    _delete_files(deps, assets)
+    return Deleted(id=job.id)
+
+
+def _delete_files(deps: AppDeps, assets: Iterable[StoredAsset]) -> None:
     for asset in assets:
         for key in keys_of(asset):
             with contextlib.suppress(StorageFailed):  # the sweeper takes what stays
                 deps.storage.delete(asset.bucket, key)
-    return Deleted(id=job.id)
+
+
+@router.post(
+    "/jobs/delete",
+    operation_id="delete_jobs",
+    response_model=DeletedJobs,
+    responses=errors(413),
+)
+def delete_jobs(body: JobIds, deps: Deps, who: JobsWriter) -> DeletedJobs:
+    """Forget several jobs, as `delete_job` does; those that can't be deleted are named."""
+    job_ids = list(dict.fromkeys(body.job_ids))
+    assets = deps.store.assets_of(job_ids)
+    kept = deps.store.delete_jobs(job_ids, tenant=who.tenant_filter)
+    deleted = [job_id for job_id in job_ids if job_id not in kept]
+    _delete_files(deps, (asset for job_id in deleted for asset in assets.get(job_id, ())))
+    return DeletedJobs(
+        deleted=deleted,
+        not_deleted=[
+            NotDeleted(id=job_id, error=_detail(kept[job_id]))
+            for job_id in job_ids
+            if job_id in kept
+        ],
+    )
+
+
+def _detail(error: OurVidzError) -> ErrorDetail:
+    told = answer_of(error)
+    return ErrorDetail(code=told.code, message=told.message, param=told.param, hint=told.hint)
 
 
 @router.post(

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from ourvidz.api.auth import JobsReader, ModelsWriter, QueueWriter
 from ourvidz.api.catalogue import catalogue_answer
 from ourvidz.api.deps import AppDeps, Deps
+from ourvidz.api.overview import worker_list
 from ourvidz.api.routes.common import errors
 from ourvidz.api.schemas import (
     CatalogueAnswer,
@@ -22,7 +23,6 @@ from ourvidz.api.schemas import (
     ResidencyRequest,
     WorkerList,
 )
-from ourvidz.api.views import worker_answer
 from ourvidz.catalog.models import Model
 from ourvidz.catalog.offers import confirm_command
 from ourvidz.checkpoints.confirmations import Confirmation, Standing, standings
@@ -119,11 +119,7 @@ def unload_model(
 )
 def list_workers(deps: Deps, who: JobsReader) -> WorkerList:
     """List the workers that gave a sign of life within the last minute."""
-    workers = deps.store.workers()
-    answers = [worker_answer(worker) for worker in workers]
-    if who.tenant_filter is not None:  # others' jobs are none of theirs
-        answers = [answer.model_copy(update={"jobs": []}) for answer in answers]
-    return WorkerList(data=answers)
+    return worker_list(deps.store.workers(), who.tenant_filter)
 
 
 @router.post(

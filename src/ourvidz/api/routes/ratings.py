@@ -6,7 +6,6 @@ chance and is told to nobody who has not voted.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from ourvidz.api.auth import JobsReader, JobsWriter, Principal
 from ourvidz.api.deps import AppDeps, Deps, absolute_url
 from ourvidz.api.files import stream_object
+from ourvidz.api.raters import rater_of
 from ourvidz.api.rating_schemas import (
     MAX_RATER_CHARS,
     BlindFile,
@@ -59,7 +59,6 @@ from ourvidz.perf.quality.people import (
 
 router = APIRouter(tags=["ratings"])
 
-_LOCAL = "local"
 _GROUPED_BY: list[SettingName] = ["job_type", "preset", "fidelity"]
 _MOST_READ = 10_000  # ratings or votes of a summary: the newest
 
@@ -69,14 +68,6 @@ Rater = Annotated[
     Query(max_length=MAX_RATER_CHARS, description="Who asks, where one key serves many people."),
 ]
 JobType = Annotated[str | None, Query(max_length=100, description="Of this one alone.")]
-
-
-def _rater(who: Principal, name: str | None) -> str:
-    """Return who says something, by the key and a digest of the name it goes with."""
-    owner = who.key_id or _LOCAL
-    if not name:
-        return owner
-    return f"{owner}:{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:24]}"
 
 
 # Ratings
@@ -96,7 +87,7 @@ def rate_job(job_id: JobId, body: RatingRequest, deps: Deps, who: JobsWriter) ->
     """
     rating = deps.store.put_rating(
         known_id(job_id),
-        rater=_rater(who, body.rater),
+        rater=rater_of(who, body.rater),
         stars=body.stars,
         tags=[Defect(tag) for tag in body.tags],
         tenant=who.tenant_filter,
@@ -124,7 +115,7 @@ def list_ratings(job_id: JobId, deps: Deps, who: JobsReader) -> RatingList:
 )
 def delete_rating(job_id: JobId, deps: Deps, who: JobsWriter, rater: Rater = None) -> Deleted:
     """Take back what you said of a job."""
-    deps.store.remove_rating(known_id(job_id), rater=_rater(who, rater), tenant=who.tenant_filter)
+    deps.store.remove_rating(known_id(job_id), rater=rater_of(who, rater), tenant=who.tenant_filter)
     return Deleted(id=job_id)
 
 
@@ -133,7 +124,7 @@ def _rating(rating: Rating, who: Principal) -> RatingAnswer:
         job_id=rating.job_id,
         stars=rating.stars,
         tags=[tag.value for tag in rating.tags],
-        is_own=rating.rater == _rater(who, None),
+        is_own=rating.rater == rater_of(who),
         at=iso(rating.at),
     )
 
@@ -183,7 +174,7 @@ def create_blind_test(
         is_swapped=bool(secrets.randbits(1)),
         tenant=who.tenant_filter,
     )
-    return _blind_test(test, request, deps, rater=_rater(who, None))
+    return _blind_test(test, request, deps, rater=rater_of(who))
 
 
 @router.get(
@@ -205,7 +196,7 @@ def list_blind_tests(
         tenant=who.tenant_filter, limit=limit + 1, after=from_cursor(cursor)
     )
     shown = found[:limit]
-    name = _rater(who, rater)
+    name = rater_of(who, rater)
     return BlindTestPage(
         data=[_blind_test(each, request, deps, rater=name) for each in shown],
         next_cursor=to_cursor(shown[-1].id) if len(found) > limit else None,
@@ -257,7 +248,7 @@ def get_blind_test(
 ) -> BlindTestAnswer:
     """Read one blind test; with the names once you have voted."""
     test = deps.store.blind_test(known_id(test_id), tenant=who.tenant_filter)
-    return _blind_test(test, request, deps, rater=_rater(who, rater))
+    return _blind_test(test, request, deps, rater=rater_of(who, rater))
 
 
 @router.post(
@@ -270,7 +261,7 @@ def vote_blind_test(
     test_id: TestId, body: VoteRequest, request: Request, deps: Deps, who: JobsWriter
 ) -> BlindTestAnswer:
     """Choose A, B or neither, once; the answer tells which job was which."""
-    tenant, rater = who.tenant_filter, _rater(who, body.rater)
+    tenant, rater = who.tenant_filter, rater_of(who, body.rater)
     test = deps.store.blind_test(known_id(test_id), tenant=tenant)
     if not (deps.store.assets(test.first_job) and deps.store.assets(test.second_job)):
         raise IllegalState(

@@ -127,14 +127,14 @@ ORDER BY position, id LIMIT :limit /*skip locked*/;
 
 -- name: hold_if_paused
 -- Closes the gap between a pause and a job that was being stored at that moment.
-UPDATE job SET held = 1
+UPDATE job SET held = 1, changed_at = :now
 WHERE id = :id AND state = 'queued'
     AND EXISTS (SELECT 1 FROM pause WHERE scope = 'all' OR scope = job.job_type);
 
 -- name: claim_job
 UPDATE job SET
     state = 'running', worker_id = :worker_id, token = token + 1, started_at = :now,
-    lease_until = :lease_until, progress = NULL, event_seq = event_seq + 1
+    lease_until = :lease_until, progress = NULL, event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND state = 'queued' AND held = 0 AND delayed = 0
     AND NOT EXISTS (SELECT 1 FROM pause WHERE scope = 'all' OR scope = job.job_type)
 RETURNING *;
@@ -143,7 +143,8 @@ RETURNING *;
 -- Of who stores the job in this very transaction. No pause holds it: it never waits in the queue.
 UPDATE job SET
     state = 'running', worker_id = :worker_id, token = token + 1, started_at = :now,
-    lease_until = :lease_until, held = 0, delayed = 0, event_seq = event_seq + 1
+    lease_until = :lease_until, held = 0, delayed = 0, event_seq = event_seq + 1,
+    changed_at = :now
 WHERE id = :id AND state = 'queued'
 RETURNING *;
 

@@ -11,5 +11,12 @@ WHERE state = 'queued' AND held = 0 AND (
 -- name: seconds_queued
 SELECT count(*) AS n, sum(predicted_s) AS seconds FROM job WHERE state = 'queued' AND held = 0;
 
+-- name: first_running
+SELECT * FROM job /*by job_lease*/ WHERE state = 'running' ORDER BY lease_until LIMIT 1;
+
+-- name: first_queued
+SELECT * FROM job /*by job_queued*/ WHERE state = 'queued'
+ORDER BY priority DESC, position, id LIMIT 1;
+
 -- name: running_seconds
 SELECT predicted_s, started_at FROM job WHERE state = 'running';

@@ -10,6 +10,12 @@ RETURNING *;
 -- name: ratings
 SELECT * FROM rating /*where*/ LIMIT :limit;
 
+-- name: touch_job
+UPDATE job SET changed_at = :now WHERE id = :id;
+
+-- name: ratings_of_jobs
+SELECT * FROM rating WHERE job_id IN (:*job_ids) AND rater = :rater;
+
 -- name: remove_rating
 DELETE FROM rating WHERE job_id = :job_id AND rater = :rater RETURNING job_id;
 

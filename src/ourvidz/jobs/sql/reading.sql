@@ -7,6 +7,21 @@ SELECT * FROM job WHERE id IN (:*ids);
 -- name: list_jobs
 SELECT * FROM job /*where*/ LIMIT :limit;
 
+-- name: list_favourites
+SELECT * FROM job /*by job_favourite*/ /*where*/ LIMIT :limit;
+
+-- name: changed_jobs
+-- Touched since: a look at the end of an index, however many have ended.
+SELECT id, event_seq, changed_at, priority, position, held, is_favourite
+FROM job /*by job_changed*/
+WHERE changed_at >= :since;
+
+-- name: deletions
+SELECT seq, job_id, tenant, at FROM job_deletion WHERE seq > :after;
+
+-- name: last_deletion
+SELECT coalesce(max(seq), 0) AS seq FROM job_deletion WHERE at < :before;
+
 -- name: count_before
 SELECT count(*) AS n FROM job
 WHERE state = 'queued' AND (
@@ -54,6 +69,9 @@ SELECT * FROM attempt WHERE job_id = :job_id ORDER BY token;
 -- name: assets_of_job
 SELECT * FROM asset WHERE job_id = :job_id AND deleted_at IS NULL ORDER BY item, id;
 
+-- name: assets_of_jobs
+SELECT * FROM asset WHERE job_id IN (:*job_ids) AND deleted_at IS NULL ORDER BY job_id, item, id;
+
 -- name: get_asset
 SELECT * FROM asset WHERE id = :id AND deleted_at IS NULL;
 
@@ -74,6 +92,9 @@ WHERE newer_bytes > :total_bytes ORDER BY created_at, id LIMIT :limit;
 
 -- name: mark_asset_deleted
 UPDATE asset SET deleted_at = :now WHERE id = :id AND deleted_at IS NULL;
+
+-- name: touch_job_of_asset
+UPDATE job SET changed_at = :now WHERE id = (SELECT job_id FROM asset WHERE asset.id = :id);
 
 -- name: asset_facts
 SELECT facts FROM asset WHERE id = :id /*for update*/;

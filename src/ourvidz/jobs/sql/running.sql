@@ -4,7 +4,8 @@ WHERE id = :id AND token = :token AND state = 'running'
 RETURNING cancel_requested;
 
 -- name: renew_lease_with_progress
-UPDATE job SET lease_until = :lease_until, progress = :progress, event_seq = event_seq + 1
+UPDATE job SET
+    lease_until = :lease_until, progress = :progress, event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running'
 RETURNING cancel_requested, event_seq;
 
@@ -12,12 +13,12 @@ RETURNING cancel_requested, event_seq;
 UPDATE worker SET seen_at = :now WHERE id = :id;
 
 -- name: next_event_seq
-UPDATE job SET event_seq = event_seq + 1
+UPDATE job SET event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running'
 RETURNING event_seq;
 
 -- name: set_enhancement
-UPDATE job SET enhancement = :enhancement, event_seq = event_seq + 1
+UPDATE job SET enhancement = :enhancement, event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running'
 RETURNING event_seq;
 
@@ -30,7 +31,7 @@ SELECT id FROM job WHERE id = :id AND token = :token AND state = 'succeeded';
 -- name: succeed
 UPDATE job SET
     state = 'succeeded', finished_at = :now, lease_until = NULL, result = :result, error = NULL,
-    adjustments = :adjustments, event_seq = event_seq + 1
+    adjustments = :adjustments, event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running' AND cancel_requested = 0
 RETURNING *;
 
@@ -38,7 +39,7 @@ RETURNING *;
 -- Failed, or cancelled while it ran.
 UPDATE job SET
     state = :state, finished_at = :now, lease_until = NULL, error = :error,
-    errors = :errors, crashes = :crashes, event_seq = event_seq + 1
+    errors = :errors, crashes = :crashes, event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running'
 RETURNING *;
 
@@ -49,7 +50,7 @@ UPDATE job SET
     held = CASE WHEN EXISTS (
         SELECT 1 FROM pause WHERE scope = 'all' OR scope = job.job_type
     ) THEN 1 ELSE 0 END,
-    event_seq = event_seq + 1
+    event_seq = event_seq + 1, changed_at = :now
 WHERE id = :id AND token = :token AND state = 'running'
 RETURNING *;
 
@@ -106,3 +107,6 @@ DELETE FROM device_use WHERE at < :before;
 DELETE FROM outbox
 WHERE state <> 'pending' AND settled_at < :before
     AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = outbox.job_id);
+
+-- name: purge_deletions
+DELETE FROM job_deletion WHERE at < :before;

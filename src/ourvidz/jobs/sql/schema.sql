@@ -47,6 +47,9 @@ CREATE TABLE job (
     legacy TEXT
 );
 
+ALTER TABLE job ADD COLUMN is_favourite INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN changed_at DOUBLE PRECISION NOT NULL DEFAULT 0;
+
 -- What may be claimed, by lane (kind and model): the first of a lane, band and tenant is one look.
 CREATE INDEX job_ready ON job (lane, priority DESC, tenant, position, id)
     WHERE state = 'queued' AND held = 0 AND delayed = 0;
@@ -66,6 +69,17 @@ CREATE INDEX job_done ON job (workload, finished_at DESC) WHERE state = 'succeed
 CREATE INDEX job_tenant_state ON job (tenant, state, id);
 CREATE INDEX job_tenant ON job (tenant, id);
 CREATE INDEX job_batch ON job (batch_id) WHERE batch_id IS NOT NULL;
+CREATE INDEX job_favourite ON job (id) WHERE is_favourite = 1;
+-- What was touched lately, for who watches.
+CREATE INDEX job_changed ON job (changed_at);
+
+-- Jobs that were forgotten lately, for the same.
+CREATE TABLE job_deletion (
+    seq {serial},
+    job_id {id} NOT NULL,
+    tenant {id} NOT NULL,
+    at DOUBLE PRECISION NOT NULL
+);
 
 CREATE TABLE job_event (
     job_id {id} NOT NULL REFERENCES job (id) ON DELETE CASCADE,

@@ -52,12 +52,13 @@ SELECT scope FROM pause ORDER BY scope;
 INSERT INTO job (
     id, tenant, key_id, kind, source, job_type, media_type, workload, batch_shape, lane,
     prompt_folded, request, state, priority, position, created_at, run_at, max_errors, held,
-    delayed, predicted_s, deadline_s, event_seq, adjustments, batch_id, metadata, callbacks, legacy
+    delayed, predicted_s, deadline_s, event_seq, adjustments, batch_id, metadata, callbacks, legacy,
+    changed_at
 ) VALUES (
     :id, :tenant, :key_id, :kind, :source, :job_type, :media_type, :workload, :batch_shape, :lane,
     :prompt_folded, :request, 'queued', :priority, :position, :created_at, :run_at, :max_errors,
     :held, :delayed, :predicted_s, :deadline_s, 1, :adjustments, :batch_id, :metadata, :callbacks,
-    :legacy
+    :legacy, :created_at
 );
 
 -- name: add_event

@@ -5,18 +5,13 @@ Shapes: B batch, T text length, D the text encoder's width.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import regex  # as the library: its white space differs from re's
 import torch
 
-try:
-    import ftfy
-except ImportError:  # optional in the library too, which then cleans differently
-    ftfy = None
+from ourvidz.core.prompts import clean_prompt as clean_prompt
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -26,18 +21,6 @@ class PromptEmbeds:
     prompt_embeds: torch.Tensor  # (B, T, D), zero from each prompt's end to T
     num_tokens: tuple[int, ...]  # used of each prompt, the end token included
     num_truncated_tokens: tuple[int, ...]  # cut off each prompt; 0 when it fitted
-
-
-def clean_prompt(prompt: str) -> str:
-    """Return the prompt as WanPipeline cleans it.
-
-    Mended by ftfy where that is installed, HTML entities resolved twice, runs of white space made
-    one space (diffusers 0.42.1, ``pipelines/wan/pipeline_wan.py``, ``prompt_clean``).
-    """
-    if ftfy is not None:
-        prompt = ftfy.fix_text(prompt)
-    prompt = html.unescape(html.unescape(prompt)).strip()
-    return regex.sub(r"\s+", " ", prompt).strip()
 
 
 def encode(

@@ -1,0 +1,24 @@
+"""Prompts as models read them: the text before it becomes tokens."""
+
+from __future__ import annotations
+
+import html
+
+import regex  # as the library: its white space differs from re's
+
+try:
+    import ftfy
+except ImportError:  # optional in the library too, which then cleans differently
+    ftfy = None
+
+
+def clean_prompt(prompt: str) -> str:
+    """Return the prompt as WanPipeline cleans it.
+
+    Mended by ftfy where that is installed, HTML entities resolved twice, runs of white space made
+    one space (diffusers 0.42.1, ``pipelines/wan/pipeline_wan.py``, ``prompt_clean``).
+    """
+    if ftfy is not None:
+        prompt = ftfy.fix_text(prompt)
+    prompt = html.unescape(html.unescape(prompt)).strip()
+    return regex.sub(r"\s+", " ", prompt).strip()
