@@ -8,10 +8,14 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-RUFF_PATHS := src tests training benchmarks
+# The studio's tools run on the Node that comes with the environment; using the service needs none.
+NPM := $(BIN)/python studio/scripts/npm.py
+STUDIO_READY := studio/node_modules/.ready
+STUDIO_OUT := studio/.out
+RUFF_PATHS := src tests training benchmarks studio/scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check fix docs clean
+.PHONY: help setup demo test test-slow check check-studio studio fix docs clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,7 +39,7 @@ test: $(READY) ## Run the quick tests (about 7 minutes on 2 cores)
 test-slow: $(READY) ## Run the heavy tests (about 20 minutes)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
-check: $(READY) ## Format, lint, types, import rules, generated docs
+check: $(READY) check-studio ## Format, lint, types, import rules, generated docs, the studio
 	$(BIN)/ruff format --check $(RUFF_PATHS)
 	$(BIN)/ruff check $(RUFF_PATHS)
 	$(BIN)/basedpyright
@@ -44,13 +48,31 @@ check: $(READY) ## Format, lint, types, import rules, generated docs
 	$(BIN)/python -m ourvidz.catalog.reference --check docs/reference
 	$(BIN)/python -m ourvidz.api.openapi docs/reference/openapi.json --check
 
-fix: $(READY) ## Format and mend what ruff can mend
+$(STUDIO_READY): studio/package-lock.json $(READY)
+	# Not `npm ci`: it refuses a lock file that lacks other platforms' optional packages.
+	$(NPM) install --no-save --no-audit --no-fund --loglevel=error
+	@touch $(STUDIO_READY)
+
+check-studio: $(STUDIO_READY) ## Types, lint, unit tests and size of the studio; that its build is the committed one
+	$(NPM) run --silent types -- --check
+	$(NPM) run --silent check
+	$(NPM) run --silent test
+	STUDIO_OUT=.out $(NPM) run --silent build -- --logLevel warn
+	diff -rq $(STUDIO_OUT) src/ourvidz/studio
+	STUDIO_OUT=.out $(NPM) run --silent budget
+
+studio: $(STUDIO_READY) ## Build the studio into the package
+	$(NPM) run --silent types
+	$(NPM) run --silent build -- --logLevel warn
+
+fix: $(READY) $(STUDIO_READY) ## Format and mend what ruff can mend
 	$(BIN)/ruff format $(RUFF_PATHS)
 	$(BIN)/ruff check --fix $(RUFF_PATHS)
+	$(NPM) run --silent fix
 
 docs: $(READY) ## Write docs/reference from the catalogue and the API
 	$(BIN)/python -m ourvidz.catalog.reference docs/reference
 	$(BIN)/python -m ourvidz.api.openapi docs/reference/openapi.json
 
 clean: ## Remove .venv and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) studio/node_modules $(STUDIO_OUT) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,111 @@
+// One stream of server-sent events keeps every query of the page true.
+import type { QueryClient } from "@tanstack/react-query";
+import { create } from "zustand";
+import type { Job, Queue, Schemas } from "@/api/client";
+import { mergeActive, mergeJob, mergePages, type Pages } from "@/api/merge";
+import { keys, type LibraryFilter } from "@/api/queries";
+
+export type Connection = "connecting" | "live" | "offline";
+
+interface ConnectionState {
+  connection: Connection;
+  set(connection: Connection): void;
+}
+
+export const useConnection = create<ConnectionState>((set) => ({
+  connection: "connecting",
+  set: (connection) => set({ connection }),
+}));
+
+type JobsNews = { data: Job[]; deleted: string[] };
+type EndListener = (job: Job) => void;
+const endListeners = new Set<EndListener>();
+
+/** Call `listener` with each job that ends while the page is open; returns how to stop. */
+export function onJobEnd(listener: EndListener): () => void {
+  endListeners.add(listener);
+  return () => endListeners.delete(listener);
+}
+
+export function applyJobs(client: QueryClient, news: JobsNews): void {
+  const before = client.getQueryData<Job[]>(keys.active) ?? [];
+  const wasActive = new Set(before.map((job) => job.id));
+  client.setQueryData<Job[]>(keys.active, (known) =>
+    known ? mergeActive(known, news.data, news.deleted) : known,
+  );
+  for (const job of news.data) {
+    client.setQueryData<Job>(keys.job(job.id), (known) => (known ? mergeJob(known, job) : known));
+    const hasEnded = job.state !== "queued" && job.state !== "running";
+    if (hasEnded) void client.invalidateQueries({ queryKey: keys.job(job.id) });
+    if (hasEnded && wasActive.has(job.id)) for (const listener of endListeners) listener(job);
+  }
+  for (const id of news.deleted) client.removeQueries({ queryKey: keys.job(id) });
+  for (const [key, pages] of client.getQueriesData<Pages>({ queryKey: keys.libraries })) {
+    const filter = key[2] as LibraryFilter;
+    if (pages) client.setQueryData(key, mergePages(pages, filter, news.data, news.deleted));
+  }
+}
+
+const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+
+/** Follow the service until the returned function is called. */
+export function follow(client: QueryClient, url = "/api/v1/events"): () => void {
+  const { set } = useConnection.getState();
+  let source: EventSource | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let failures = 0;
+  let isOver = false;
+
+  const later = () => {
+    source?.close();
+    if (isOver) return;
+    const wait = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] ?? 8000;
+    failures += 1;
+    if (failures > 1) set("offline");
+    clearTimeout(timer);
+    timer = setTimeout(open, wait);
+  };
+  const read = <T>(event: Event): T => JSON.parse((event as MessageEvent<string>).data) as T;
+  const open = () => {
+    source = new EventSource(url);
+    source.addEventListener("hello", () => {
+      failures = 0;
+      set("live");
+      void client.invalidateQueries(); // whatever happened meanwhile
+    });
+    source.addEventListener("jobs", (event) => applyJobs(client, read<JobsNews>(event)));
+    source.addEventListener("queue", (event) =>
+      client.setQueryData<Queue>(keys.queue, read<Queue>(event)),
+    );
+    source.addEventListener("workers", (event) =>
+      client.setQueryData(keys.workers, read<Schemas["WorkerList"]>(event)),
+    );
+    source.onerror = later;
+  };
+  const now = () => {
+    if (useConnection.getState().connection === "live") return;
+    failures = 0;
+    clearTimeout(timer);
+    source?.close();
+    open();
+  };
+  const lost = () => set("offline");
+
+  set("connecting");
+  open();
+  window.addEventListener("online", now);
+  window.addEventListener("offline", lost);
+  window.addEventListener("ourvidz:reconnect", now);
+  return () => {
+    isOver = true;
+    clearTimeout(timer);
+    source?.close();
+    window.removeEventListener("online", now);
+    window.removeEventListener("offline", lost);
+    window.removeEventListener("ourvidz:reconnect", now);
+  };
+}
+
+export function reconnect(): void {
+  window.dispatchEvent(new Event("ourvidz:reconnect"));
+}

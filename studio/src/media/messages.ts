@@ -1,0 +1,33 @@
+import { plural } from "@/messages";
+
+export const en = {
+  stars: "Stars",
+  star: (count: number) => plural(count, { one: "star", other: "stars" }),
+  unrated: "Not rated",
+  defects: "What is wrong with it",
+  defect: {
+    anatomy: "Anatomy",
+    flicker: "Flicker",
+    artefact: "Artefacts",
+    text: "Broken text",
+    prompt_missed: "Not what I asked",
+  },
+  favourite: "Mark as favourite",
+  unfavourite: "Remove from favourites",
+  alt: (prompt: string) => prompt,
+  video: (prompt: string) => `Video: ${prompt}`,
+  broken: "This file can't be shown",
+  brokenHint: "It was deleted, or the service can't be reached.",
+  settings: "Settings",
+  delivered: "Delivered",
+  steps: (count: number) => plural(count, { one: "step", other: "steps" }),
+  frames: (count: number) => plural(count, { one: "frame", other: "frames" }),
+  files: (count: number) => plural(count, { one: "file", other: "files" }),
+  pixels: (width: number, height: number) => `${width} × ${height}`,
+  aSecond: (fps: string) => `${fps} a second`,
+  fileType: "File type",
+  fileSize: "File size",
+  created: "Created",
+  jobId: "Job",
+  source: "Sent by",
+};

@@ -1,0 +1,68 @@
+import { Star } from "lucide-react";
+import { useId } from "react";
+import type { Job } from "@/api/client";
+import { useRate } from "@/media/rating";
+import { useMessages } from "@/messages";
+import { cx } from "@/ui/cx";
+
+const COUNTS = [1, 2, 3, 4, 5];
+const SIZES = { sm: { box: "size-6", icon: 14 }, md: { box: "size-7", icon: 18 } };
+
+interface Props {
+  job: Job;
+  /** Left out: it is stored as your rating. null takes it back. */
+  onRate?(stars: number | null): void;
+  size?: keyof typeof SIZES;
+  /** -1 leaves it to a list's own keys. */
+  tabIndex?: number;
+  className?: string;
+}
+
+/** One to five stars: a choice by pointer or arrow keys; the chosen one again, or Del, clears it. */
+export function Stars({ job, onRate, size = "md", tabIndex, className }: Props) {
+  const messages = useMessages();
+  const rate = useRate();
+  const name = useId();
+  const now = job.rating?.stars ?? 0;
+  const set = (stars: number | null) =>
+    onRate ? onRate(stars) : rate.mutate({ job, stars: stars });
+  return (
+    <fieldset className={cx("inline-flex", className)}>
+      <legend className="sr-only">{messages.media.stars}</legend>
+      {COUNTS.map((count) => (
+        <label
+          key={count}
+          title={messages.media.star(count)}
+          className={cx(
+            "grid cursor-pointer place-items-center rounded-md hover:bg-sunken has-focus-visible:outline-2 has-focus-visible:outline-accent",
+            SIZES[size].box,
+            count <= now ? "text-accent-ink" : "text-faint",
+          )}
+        >
+          <input
+            type="radio"
+            className="sr-only"
+            name={name}
+            tabIndex={tabIndex}
+            checked={count === now}
+            aria-label={messages.media.star(count)}
+            onChange={() => set(count)}
+            onClick={() => count === now && set(null)}
+            onKeyDown={(event) => {
+              if (event.key !== "Delete" && event.key !== "Backspace") return;
+              event.preventDefault();
+              event.stopPropagation();
+              set(null);
+            }}
+          />
+          <Star
+            size={SIZES[size].icon}
+            aria-hidden
+            fill={count <= now ? "currentColor" : "none"}
+            strokeWidth={1.8}
+          />
+        </label>
+      ))}
+    </fieldset>
+  );
+}

@@ -1,0 +1,116 @@
+// For tests: answers of the service with what a test does not care about filled in.
+import type { Baseline, Change, MatrixRow, Series } from "@/views/performance/queries";
+
+export const matrixRow = (fields: Partial<MatrixRow> = {}): MatrixRow => ({
+  job_type: "video_fast",
+  preset: "baseline",
+  group: "g-1",
+  series: "s-1",
+  status: "established",
+  state: "resident",
+  real_s: 10,
+  expected_s: 9,
+  expected_from: "predictor",
+  variance: 0.11,
+  quality: null,
+  n: 12,
+  interval: null,
+  cv: 0.02,
+  success: null,
+  trend: "stable",
+  trend_shift: null,
+  change: null,
+  settings: {},
+  notes: [],
+  ...fields,
+});
+
+export const change = (fields: Partial<Change> = {}): Change => ({
+  id: "c-1",
+  series: "s-1",
+  at: "2026-01-06T00:00:00+00:00",
+  at_record: "job_5",
+  effect: "regression",
+  measures: [
+    {
+      measure: "total",
+      at_record: "job_5",
+      p_value: 0.0002,
+      shift: { estimate: 0.212, interval: null, is_relative: true, num_before: 5, num_after: 5 },
+    },
+  ],
+  differences: [],
+  cause: "",
+  marks: [],
+  decision: null,
+  text: "total +21.2%",
+  ...fields,
+});
+
+/** Ten runs a day apart: five of 10 s, five of 12 s. */
+export const series = (fields: Partial<Series> = {}): Series => ({
+  id: "s-1",
+  job_type: "video_fast",
+  preset: "baseline",
+  workload: {},
+  state: "resident",
+  compile_state: "eager",
+  machine: {},
+  is_history: false,
+  num_points: 10,
+  points: Array.from({ length: 10 }, (_, index) => ({
+    id: `job_${index}`,
+    at: new Date(Date.UTC(2026, 0, 1 + index)).toISOString(),
+    values: { total: index < 5 ? 10 : 12, denoise: 8 },
+    left_out: [],
+  })),
+  changes: [],
+  candidates: [],
+  marks: [],
+  ...fields,
+});
+
+const summary = (median: number) => ({
+  n: 10,
+  median,
+  mad: 0,
+  mean: median,
+  sd: null,
+  cv: null,
+  minimum: median,
+  maximum: median,
+  interval: null,
+  p90: null,
+  p95: null,
+  p99: null,
+});
+
+export const baseline = (fields: Partial<Baseline> = {}): Baseline => ({
+  id: "g-1",
+  series: "s-1",
+  job_type: "video_fast",
+  preset: "baseline",
+  state: "resident",
+  compile_state: "eager",
+  is_history: false,
+  status: "established",
+  n: 2,
+  first_at: "2026-01-01T00:00:00+00:00",
+  last_at: "2026-01-02T00:00:00+00:00",
+  workload: {},
+  environment: {},
+  measures: {
+    total: summary(10),
+    step: summary(0.3),
+    queue_wait: summary(4),
+    denoise: summary(8),
+    decode: summary(2),
+  },
+  outliers: {},
+  left_out: [],
+  success: null,
+  newest: "job_1",
+  begins_with: null,
+  runs: ["job_0", "job_1"],
+  ...fields,
+});

@@ -1,0 +1,71 @@
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useReport } from "@/api/actions";
+import { ApiError, answer, api, type Schemas } from "@/api/client";
+import { keys } from "@/api/queries";
+
+export type Started = Schemas["BenchmarkStarted"];
+export type Brief = Schemas["BenchmarkBrief"];
+export type Report = Schemas["BenchmarkReport"];
+export type Request = Schemas["BenchmarkRequest"];
+export type RunEvent = Schemas["BenchmarkEvent"];
+
+const PROTOCOL = [...keys.performance, "protocol"] as const;
+const MOST_RUNS = 50;
+
+export const runsQuery = queryOptions({
+  queryKey: [...PROTOCOL, "runs"],
+  queryFn: ({ signal }) =>
+    answer(api.GET("/api/v1/benchmarks", { params: { query: { limit: MOST_RUNS } }, signal })),
+  staleTime: 10_000,
+});
+
+/** The last run that the service started; null: none yet. Asked again while it runs. */
+export const activeRunQuery = queryOptions({
+  queryKey: [...PROTOCOL, "active"],
+  queryFn: async ({ signal }) => {
+    try {
+      return await answer(api.GET("/api/v1/benchmarks/active", { signal }));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }
+  },
+  refetchInterval: ({ state }) => (state.data?.is_running ? 1500 : false),
+});
+
+export const reportQuery = (run_id: string) =>
+  queryOptions({
+    queryKey: [...PROTOCOL, "report", run_id],
+    queryFn: ({ signal }) =>
+      answer(api.GET("/api/v1/benchmarks/{run_id}", { params: { path: { run_id } }, signal })),
+    staleTime: 10_000,
+  });
+
+export function useStart() {
+  const client = useQueryClient();
+  const report = useReport();
+  return useMutation({
+    mutationFn: (body: Request) => answer(api.POST("/api/v1/benchmarks", { body })),
+    onSuccess: (started) => {
+      client.setQueryData(activeRunQuery.queryKey, started);
+      void client.invalidateQueries({ queryKey: PROTOCOL });
+    },
+    onError: report,
+  });
+}
+
+export function useCancelRun() {
+  const client = useQueryClient();
+  const report = useReport();
+  return useMutation({
+    mutationFn: () => answer(api.POST("/api/v1/benchmarks/active/cancel")),
+    onSuccess: () => client.invalidateQueries({ queryKey: PROTOCOL }),
+    onError: report,
+  });
+}
+
+/** Something of a run ended: the list and reports are read again. */
+export function useRefresh(): () => void {
+  const client = useQueryClient();
+  return () => void client.invalidateQueries({ queryKey: PROTOCOL });
+}
