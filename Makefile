@@ -32,6 +32,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Make a video from a prompt on this machine
 	$(BIN)/ourvidz generate "a red circle moving left on a black background" --job-type video_fast --seed 7 --out ourvidz-out/demo.mp4
 	@echo "Play ourvidz-out/demo.mp4, then try your own: $(BIN)/ourvidz generate \"a large blue star moving up\""
+	@echo "Or in a browser: $(BIN)/ourvidz serve, then open http://127.0.0.1:8000"
 
 test: $(READY) ## Run the quick tests (about 7 minutes on 2 cores)
 	$(BIN)/python -m pytest

@@ -24,6 +24,7 @@ SIZES: dict[str, ViewportSize] = {
     "phone": {"width": 390, "height": 800},
 }
 SETTLE_MS = 1800
+READ_MS = 60_000
 QUALITY = 82
 IMAGES = (
     "a large blue star to the left of a yellow circle",
@@ -133,6 +134,7 @@ def picture(page: Page, path: Path) -> None:
     """Write what the window shows."""
     page.get_by_role("button", name="Live").wait_for(state="attached")
     page.wait_for_timeout(SETTLE_MS)
+    page.locator("main .animate-pulse").first.wait_for(state="detached", timeout=READ_MS)
     with Image.open(io.BytesIO(page.screenshot())) as image:
         image.save(path, quality=QUALITY, method=6)
 

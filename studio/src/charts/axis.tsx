@@ -1,5 +1,12 @@
 import type { Scale } from "@/charts/scale";
 
+const CHAR_PX = 6.3; // of a digit at 11 px
+
+/** About how wide a label of an axis is, in pixels. */
+export function labelWidth(text: string): number {
+  return text.length * CHAR_PX;
+}
+
 interface AxisProps {
   scale: Scale;
   ticks: readonly number[];
@@ -52,7 +59,8 @@ export function AxisBottom({
     <g aria-hidden>
       {ticks.map((tick) => {
         const x = scale(tick);
-        const anchor = x < left + 12 ? "start" : x > right - 12 ? "end" : "middle";
+        const half = labelWidth(format(tick)) / 2;
+        const anchor = x - half < left ? "start" : x + half > right ? "end" : "middle";
         return (
           <g key={tick}>
             {height != null && (

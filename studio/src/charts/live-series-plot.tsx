@@ -34,6 +34,15 @@ function onTheme(tell: () => void): () => void {
   return () => observer.disconnect();
 }
 
+/** A moment of the axis in the browser's language, to the second. */
+function clock(unix_s: number): string {
+  return new Date(unix_s * 1000).toLocaleTimeString(document.documentElement.lang || undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
+}
+
 const themeNow = (): string => document.documentElement.dataset.theme ?? "light";
 
 /** uPlot in the page's colours; made anew when the theme or the lines change, fed otherwise. */
@@ -98,7 +107,7 @@ function optionsOf(props: LiveSeriesProps, width: number): uPlot.Options {
       },
     },
     axes: [
-      axis,
+      isElapsed ? axis : { ...axis, space: 80, values: (_, splits) => splits.map(clock) },
       { ...axis, size: 60, values: (_, splits) => splits.map((value) => format(value)) },
     ],
     series: [

@@ -58,11 +58,17 @@ function isTyping(target: EventTarget | null): boolean {
   );
 }
 
+/** What Space and Enter press by themselves. */
+function isPressed(target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest("button, a, summary, [role=button]") !== null;
+}
+
 export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.isComposing) return;
   const keys = keysOf(event);
   const isSingle = !keys.startsWith("mod+") && !keys.startsWith("alt+");
   if (isSingle && (isTyping(event.target) || !usePreferences.getState().hasSingleKeys)) return;
+  if ((keys === "space" || keys === "enter") && isPressed(event.target)) return;
   const shortcuts = useRegistry.getState().shortcuts;
   const isModal = document.querySelector("dialog[open]") !== null;
   const found = shortcuts.findLast(

@@ -185,13 +185,16 @@ function useLightboxKeys({ job, previous, next, onGo, onDelete }: ContentProps):
   });
 }
 
+/** Whether digits are text there; the stars themselves are radios. */
+const isTyped = (target: HTMLElement): boolean =>
+  /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && (target as HTMLInputElement).type !== "radio";
+
 /** 1 to 5 set stars, 0 takes them back. Behind a modal, digits lead to no other page. */
 function useDigits(set: (stars: number) => void): void {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
       const isOther = event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented;
-      if (isOther || /^(INPUT|TEXTAREA|SELECT)$/.test((event.target as HTMLElement).tagName))
-        return;
+      if (isOther || isTyped(event.target as HTMLElement)) return;
       const stars = Number(event.key);
       if (event.key === "0" || STARS.includes(stars)) set(stars);
     };

@@ -18,9 +18,11 @@ interface Wish {
 /** Space picks a row up, arrows carry it, Space drops it, Esc puts it back: each step is said. */
 export function useKeyboardMove({ order, onDrop, onMoveFocus }: Wish) {
   const texts = useMessages().queue;
-  const [picked, setPicked] = useState<Picked | null>(null);
+  const [taken, setPicked] = useState<Picked | null>(null);
   const [said, setSaid] = useState("");
   const count = order.length;
+  // A job that began or was cancelled meanwhile is carried no further.
+  const picked = order.some((job) => job.id === taken?.id) ? taken : null;
 
   const carry = (now: Picked, event: KeyboardEvent): boolean => {
     const goal = goalOf(event.key, now.index, count);

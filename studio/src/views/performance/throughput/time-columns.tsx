@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { AxisBottom, AxisLeft } from "@/charts/axis";
+import { AxisBottom, AxisLeft, labelWidth } from "@/charts/axis";
 import { linearScale, type Scale, tickMoment, ticks, timeTicks } from "@/charts/scale";
 import { ChartTip } from "@/charts/tip";
 import { useWidth } from "@/charts/use-width";
@@ -22,7 +22,7 @@ interface Props {
   height?: number;
 }
 
-const LEFT = 52;
+const LEAST_LEFT = 52;
 const AXIS = 24;
 const TOP = 8;
 
@@ -31,8 +31,11 @@ export function TimeColumns({ columns, label, format, height = 176 }: Props) {
   const [ref, width] = useWidth<HTMLDivElement>();
   const [active, setActive] = useState<number | null>(null);
   const most = Math.max(0, ...columns.flatMap(({ value, high }) => [value ?? 0, high ?? 0])) || 1;
+  const marks = ticks(0, most, 3);
+  const labels = marks.map((mark) => labelWidth(format(mark)) + 10);
+  const inset = Math.max(LEAST_LEFT, ...labels);
   const [from, to] = [columns[0]?.from_s ?? 0, columns.at(-1)?.to_s ?? 1];
-  const x = linearScale([from * 1000, to * 1000], [LEFT, width]);
+  const x = linearScale([from * 1000, to * 1000], [inset, width]);
   const y = linearScale([0, most * 1.06], [height - AXIS, TOP]);
   const span_ms = (to - from) * 1000;
   const moments = timeTicks(from * 1000, to * 1000, Math.max(2, Math.floor(width / 110)));
@@ -40,13 +43,7 @@ export function TimeColumns({ columns, label, format, height = 176 }: Props) {
   return (
     <div ref={ref} className="relative min-w-0" onPointerLeave={() => setActive(null)}>
       <svg role="img" aria-label={label} width={width} height={height} className="block">
-        <AxisLeft
-          scale={y}
-          ticks={ticks(0, most, 3)}
-          format={format}
-          x={LEFT}
-          width={width - LEFT}
-        />
+        <AxisLeft scale={y} ticks={marks} format={format} x={inset} width={width - inset} />
         <AxisBottom
           scale={x}
           ticks={moments}
