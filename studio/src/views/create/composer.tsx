@@ -32,7 +32,11 @@ function useDesktopFocus() {
   const ref = useRef<HTMLTextAreaElement>(null);
   useEffect(() => {
     if (!window.matchMedia?.("(pointer: fine) and (min-width: 768px)").matches) return;
-    const timer = setTimeout(() => ref.current?.focus({ preventScroll: true }));
+    const timer = setTimeout(() => {
+      const { activeElement } = document;
+      const isFree = !activeElement || ["BODY", "MAIN"].includes(activeElement.tagName);
+      if (isFree) ref.current?.focus({ preventScroll: true }); // else an open menu would close
+    });
     return () => clearTimeout(timer);
   }, []);
   return ref;
