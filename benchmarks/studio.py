@@ -133,7 +133,7 @@ def interactions_ms(page: Page, site: Site) -> list[float]:
     page.get_by_role("checkbox").first.click()
     page.get_by_role("checkbox").nth(1).click()
     page.keyboard.press("Escape")
-    page.locator("main img").first.click()
+    page.get_by_role("link", name="picture").first.click()
     page.get_by_role("dialog").wait_for()
     for _ in range(8):
         page.keyboard.press("ArrowRight")
