@@ -2,6 +2,7 @@
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import type { Job, JobRequest } from "@/api/client";
+import { SETTINGS } from "@/lib/settings";
 
 export type Values = Partial<Record<ParameterName, number | string>>;
 type ParameterName = Exclude<
@@ -68,29 +69,16 @@ export const useDraft = create<DraftStore>()(
   ),
 );
 
-const REUSED = [
-  "width",
-  "height",
-  "num_frames",
-  "fps",
-  "num_images",
-  "num_inference_steps",
-  "guidance_scale",
-  "scheduler",
-  "flow_shift",
-  "fidelity",
-] as const;
-
 /** Everything that a job was made with, as a draft; `taken`: the names that its job type takes. */
 export function draftOf(job: Job, taken?: ReadonlySet<string>): Draft {
   const isVideo = job.media_type.startsWith("video/");
-  const isTaken = (name: (typeof REUSED)[number]): boolean => {
+  const isTaken = (name: (typeof SETTINGS)[number]): boolean => {
     if (taken) return taken.has(name);
     if (name === "num_images") return job.num_images > 1; // others than batches refuse it
     return isVideo || (name !== "num_frames" && name !== "fps");
   };
   const values: Values = {};
-  for (const name of REUSED) {
+  for (const name of SETTINGS) {
     const value = job[name];
     if (value != null && isTaken(name)) values[name] = value;
   }

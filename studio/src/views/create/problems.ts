@@ -1,5 +1,7 @@
 // What the service finds wrong with a request, by the field that it is about.
+
 import { ApiError } from "@/api/client";
+import { SETTINGS } from "@/lib/settings";
 
 export interface Problem {
   /** The request's name of the value; null: of no field of the form. */
@@ -8,21 +10,7 @@ export interface Problem {
 }
 
 const OF_THE_REQUEST = [400, 409, 413, 422];
-const FIELDS: readonly string[] = [
-  "prompt",
-  "negative_prompt",
-  "seed",
-  "width",
-  "height",
-  "num_frames",
-  "fps",
-  "num_images",
-  "num_inference_steps",
-  "guidance_scale",
-  "scheduler",
-  "flow_shift",
-  "fidelity",
-];
+const FIELDS: readonly string[] = ["prompt", "negative_prompt", "seed", ...SETTINGS];
 
 /** The value's name in front of the message is the field's label already. */
 function sentence(error: ApiError): string {

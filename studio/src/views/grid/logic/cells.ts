@@ -1,26 +1,12 @@
 // From the jobs of a batch to the cells of a matrix.
+
 import type { Job } from "@/api/client";
+import { SETTINGS } from "@/lib/settings";
 import type { Axis, Value } from "@/views/grid/logic/parameters";
 import type { Point } from "@/views/grid/logic/plan";
 
 // What may have been varied where the jobs don't say it themselves.
-const SETTINGS = [
-  "job_type",
-  "preset",
-  "prompt",
-  "negative_prompt",
-  "seed",
-  "width",
-  "height",
-  "num_frames",
-  "fps",
-  "num_images",
-  "num_inference_steps",
-  "guidance_scale",
-  "scheduler",
-  "flow_shift",
-  "fidelity",
-] as const;
+const VARIED = ["job_type", "preset", "prompt", "negative_prompt", "seed", ...SETTINGS] as const;
 
 const isValue = (value: unknown): value is Value =>
   typeof value === "string" || typeof value === "number";
@@ -56,7 +42,7 @@ const ordered = (values: Iterable<Value>): Value[] => {
 export function axesOf(jobs: readonly Job[]): Axis[] {
   const names = new Set<string>();
   for (const job of jobs) for (const name of Object.keys(notedPoint(job) ?? {})) names.add(name);
-  const candidates = names.size > 0 ? [...names] : SETTINGS;
+  const candidates = names.size > 0 ? [...names] : VARIED;
   const axes = candidates.map((name) => ({
     name,
     values: ordered(jobs.map((job) => valueOn(job, name)).filter((value) => value !== null)),
