@@ -1,5 +1,5 @@
 import { Star } from "lucide-react";
-import { useId } from "react";
+import { useId, useRef } from "react";
 import type { Job } from "@/api/client";
 import { useRate } from "@/media/rating";
 import { useMessages } from "@/messages";
@@ -23,6 +23,7 @@ export function Stars({ job, onRate, size = "md", tabIndex, className }: Props) 
   const messages = useMessages();
   const rate = useRate();
   const name = useId();
+  const isByPointer = useRef(false);
   const now = job.rating?.stars ?? 0;
   const set = (stars: number | null) =>
     onRate ? onRate(stars) : rate.mutate({ job, stars: stars });
@@ -33,6 +34,9 @@ export function Stars({ job, onRate, size = "md", tabIndex, className }: Props) 
         <label
           key={count}
           title={messages.media.star(count)}
+          onPointerDown={() => {
+            isByPointer.current = true;
+          }}
           className={cx(
             "grid cursor-pointer place-items-center rounded-md hover:bg-sunken has-focus-visible:outline-2 has-focus-visible:outline-accent",
             SIZES[size].box,
@@ -47,7 +51,12 @@ export function Stars({ job, onRate, size = "md", tabIndex, className }: Props) 
             checked={count === now}
             aria-label={messages.media.star(count)}
             onChange={() => set(count)}
-            onClick={() => count === now && set(null)}
+            onClick={(event) => {
+              if (count === now) set(null);
+              // A pressed star would take the arrow keys of what it stands in.
+              if (isByPointer.current) event.currentTarget.blur();
+              isByPointer.current = false;
+            }}
             onKeyDown={(event) => {
               if (event.key !== "Delete" && event.key !== "Backspace") return;
               event.preventDefault();
