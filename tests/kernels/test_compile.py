@@ -93,9 +93,13 @@ def _norms():
             constants |= {"IS_QUANTIZED": normed == "*fp8e4nv", "IS_INT8": normed == "*i8"}
             constants |= {"IS_PAIRED": is_paired, "ROWS": rows} | pieces
             _compile(_norms_triton._residual_norm_kernel, types, constants, num_warps=1)
-        for has_rope in (False, True):
-            constants = {"NUM_PAIRS": 64, "HAS_ROPE": has_rope} | pieces
+        types |= {"out_ptr": "*bf16", "spread_ptr": "*bf16"}
+        for has_rope, parts in ((False, 0), (True, 0), (False, 2), (True, 2)):
+            constants = {"NUM_PAIRS": 64, "HAS_ROPE": has_rope, "IS_NORMED": has_rope or parts == 0}
+            constants |= {"PARTS": parts, "CHUNKS": 2} | pieces
             _compile(_norms_triton._norm_rope_kernel, types, constants, num_warps=1)
+        constants = {"PARTS": 2, "CHUNKS": 2, "WIDTH": width, "HEAD": head, "TAIL": tail}
+        _compile(_norms_triton._collect_kernel, types, constants, num_warps=1)
 
 
 def _rows():

@@ -156,6 +156,34 @@ def test_causal_conv(device, channels, outs, tiles, has_descriptors):
     )
 
 
+@pytest.mark.parametrize("has_descriptors", [False, True])
+@pytest.mark.parametrize("lines", [slice(2, 3), slice(1, 6)])
+def test_borders_are_lines_of_a_taller_picture(device, lines, has_descriptors):
+    """A stripe's convolution is the whole picture's there: by the kernels and their references."""
+    pytest.importorskip("triton")
+    _, weight = conv_arguments(16, 48, device=device)
+    past, frames = torch.randn(5, 7, 5, 16, device=device).split((2, 3))
+    window = F.pad(torch.cat((past, frames)), (0, 0, 0, 1, 0, 1))
+    planes = pairs_of(frames, past)
+    whole = vae.causal_conv_reference(window, vae.conv_weight(weight))
+    with_borders = slice(lines.start - 1, lines.stop + 1)
+    window, planes = window[:, with_borders].contiguous(), planes[:, :, with_borders].contiguous()
+    tiles = vae.ConvTiles(rows=16, outs=(32, 16), channels=(16, 0), has_descriptors=has_descriptors)
+    rows, pairs = vae.conv_weight(weight), vae.pair_weight(weight)
+    found = {
+        "reference": vae.causal_conv_reference(window, rows, has_borders=True),
+        "kernel": vae.causal_conv(window, rows, tiles=tiles, has_borders=True),
+        "pairs, reference": vae.paired_conv_reference(
+            planes, pairs, num_frames=3, has_borders=True
+        ),
+        "pairs, kernel": vae.paired_conv(
+            planes, pairs, num_frames=3, tiles=tiles, has_borders=True
+        ),
+    }
+    for name, result in found.items():
+        torch.testing.assert_close(result, whole[:, lines], atol=1e-4, rtol=1e-4, msg=name)
+
+
 def test_causal_conv_in_half_precision(device):
     pytest.importorskip("triton")
     # The interpreter's matrix product knows no bfloat16.
@@ -335,11 +363,11 @@ def build(kernel, constants, descriptors=(), **options):
 rows = dict(CHANNELS=96, BLOCK=128, ROWS=16)
 build(kernels._add_norm_kernel, rows | FLAGS | dict(HAS_OUT=True, IS_ACTIVATED=True))
 build(kernels._add_norm_pairs_kernel, rows | FLAGS | dict(NUM_FRAMES=3))
-for size, is_paired in ((96, False), (192, True)):
+for size, is_paired, border in ((96, False, 0), (96, False, 1), (192, True, 0), (192, True, 1)):
     tiles = default_tiles(size, size, is_paired=is_paired)
     (n1, n2), (k, _) = tiles.outs, tiles.channels
     constants = dict(CHANNELS=size, OUT=size, ROWS=tiles.rows, N1=n1, N2=n2)
-    constants |= dict(PRECISION="tf32", HAS_DESCRIPTORS=True)
+    constants |= dict(PRECISION="tf32", HAS_DESCRIPTORS=True, BORDER=border)
     x, first, second = (tiles.rows, k), (n1, k), (n2 or n1, k)
     if is_paired:
         kernel, blocks = kernels._paired_conv_kernel, (x, first, second)

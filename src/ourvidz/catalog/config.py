@@ -158,6 +158,27 @@ class QueueConfig(_Section):
     )
 
 
+class FleetConfig(_Section):
+    """How a machine's GPUs work together."""
+
+    policy: Literal["throughput", "latency", "mixed"] = Field(
+        default="throughput",
+        description="Every GPU alone, groups as large as possible, or whichever lets jobs end "
+        "soonest at the present load.",
+    )
+    min_stay_s: float = Field(
+        default=300.0, gt=0, description="`mixed`: between two changes of the groups."
+    )
+    look_s: float = Field(
+        default=10.0, gt=0, description="`mixed`: between two looks at the queue."
+    )
+    speedups: dict[Literal["video", "image"], dict[int, float]] = Field(
+        default_factory=dict[Literal["video", "image"], dict[int, float]],
+        description="`mixed`: measured speed of a group over one GPU, by its size; left out, 1.6 "
+        "a doubling.",
+    )
+
+
 class StorageConfig(_Section):
     """Where finished files go."""
 
@@ -333,6 +354,13 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="Precision of the networks: bfloat16 on CUDA, float32 on CPU."
     )
+    group_size: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Processes that share one video, one a GPU from `device` on (on a CPU: one "
+        "beside another). The supervisor sets it for the groups that it forms.",
+    )
     vram_gib: float | None = Field(
         default=None,
         gt=0,
@@ -380,6 +408,7 @@ class Settings(BaseSettings):
     )
     server: ServerConfig = Field(default_factory=ServerConfig, description="The HTTP service.")
     queue: QueueConfig = Field(default_factory=QueueConfig, description="The queue's promise.")
+    fleet: FleetConfig = Field(default_factory=FleetConfig, description="Many GPUs.")
     storage: StorageConfig = Field(default_factory=StorageConfig, description="Finished files.")
     webhooks: WebhookConfig = Field(default_factory=WebhookConfig, description="Messages out.")
     quotas: QuotaConfig = Field(default_factory=QuotaConfig, description="Limits of keys.")

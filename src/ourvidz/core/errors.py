@@ -94,6 +94,13 @@ class OutOfMemory(OurVidzError):
     is_retryable = True
 
 
+class RankLost(OurVidzError):
+    """A process of this worker's group ended; the group starts again."""
+
+    code = "rank_lost"
+    is_retryable = True
+
+
 class EnhancementFailed(OurVidzError):
     """The enhancer gave no usable prompt: empty, runaway or in another language."""
 
@@ -240,3 +247,16 @@ class FetchFailed(OurVidzError):
 
     code = "fetch_failed"
     is_retryable = True
+
+
+class ClusterUnavailable(OurVidzError):
+    """The Ray cluster can't be reached."""
+
+    code = "cluster_unavailable"
+    is_retryable = True
+
+
+class CapacityMissing(OurVidzError):
+    """The cluster has no room for what is wanted."""
+
+    code = "capacity_missing"

@@ -20,10 +20,11 @@ from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import Cancelled, OurVidzError
 from ourvidz.core.event import JobEvent
 from ourvidz.core.phase import Phase, Span
+from ourvidz.core.prompts import check_token_count
 from ourvidz.core.recorder import Fact, SpanRecorder
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine import sdxl
-from ourvidz.engine.context import JobContext, check_token_count, drive_units, wait_for
+from ourvidz.engine.context import JobContext, drive_units, wait_for
 from ourvidz.engine.embeds import TextEmbeds
 from ourvidz.engine.result import EngineResult
 from ourvidz.engine.timing import device_phase

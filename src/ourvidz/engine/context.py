@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
-from ourvidz.core.errors import InvalidRequest
 from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, Progress, Waiting
 from ourvidz.core.phase import LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
@@ -25,6 +24,9 @@ from ourvidz.engine.embeds import TextEmbedCache, TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec, Residency
 from ourvidz.engine.timing import UnitTimer, device_phase
 from ourvidz.engine.variants import Variant, base_of, denoiser_of
+
+if TYPE_CHECKING:
+    from ourvidz.engine.group.leader import Group
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ class JobContext:
     held_models: set[str] = field(default_factory=set[str])  # not to be unloaded meanwhile
     techniques: frozenset[str] = frozenset()  # see catalog.techniques
     cache_dir: Path | None = None  # remembers what this machine does fastest
+    group: Group | None = None  # other ranks that may share the work
 
     def request(self, spec: ComponentSpec) -> Future[Component]:
         """Ask for a component; it loads in the background and stays until ``release``."""
@@ -237,17 +240,3 @@ def drive_units(
         units.close()
     yield PhaseEnded(phase=phase, duration_s=context.clock.monotonic() - start_s)
     return result, unit_times_s
-
-
-def check_token_count(num_tokens: int, *, limit: int, model_id: str, param: str) -> None:
-    """Refuse a text that the model would cut.
-
-    Raises:
-        InvalidRequest: more tokens than the model reads.
-    """
-    if num_tokens > limit:
-        raise InvalidRequest(
-            f"The {param} is {num_tokens} tokens long; {model_id} reads {limit}.",
-            param=param,
-            hint="Shorten it: whatever comes after the limit would have no effect.",
-        )

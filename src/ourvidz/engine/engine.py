@@ -16,20 +16,29 @@ from ourvidz.catalog.techniques import techniques_of
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import Clock
 from ourvidz.core.enhancement import Enhancement
-from ourvidz.core.errors import InvalidRequest, ModelMissing, OurVidzError, OutOfMemory
+from ourvidz.core.errors import (
+    ConfigInvalid,
+    InvalidRequest,
+    ModelMissing,
+    OurVidzError,
+    OutOfMemory,
+)
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, PromptEnhanced
 from ourvidz.core.phase import CompileState, LoadState, Phase
+from ourvidz.core.prompts import check_token_count
 from ourvidz.core.recorder import SpanRecorder
 from ourvidz.core.request import EnhancementPlan, Fidelity, GenerationRequest
 from ourvidz.engine import enhance, sdxl, wan
 from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
 from ourvidz.engine.chat import ChatEndpoint
-from ourvidz.engine.context import JobContext, Patience, check_token_count, wait_for
+from ourvidz.engine.context import JobContext, Patience, wait_for
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
 from ourvidz.engine.draft import calibration_of
 from ourvidz.engine.embed_files import EmbedFiles
 from ourvidz.engine.embeds import TextEmbedCache, TextKey
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
+from ourvidz.engine.group.leader import Group
+from ourvidz.engine.group.messages import FollowerSettings
 from ourvidz.engine.memory_plan import MemoryPressure
 from ourvidz.engine.residency import Component, ComponentSpec, Placed, Residency
 from ourvidz.engine.result import EngineResult
@@ -80,6 +89,7 @@ class Engine:
         variants: Mapping[str, Variant] | None = None,
         endpoint: ChatEndpoint | None = None,
         high_models: Collection[str] = (),
+        group_size: int = 1,
     ) -> None:
         """Choose the device; nothing is loaded before the first job.
 
@@ -98,6 +108,8 @@ class Engine:
             endpoint: enhances prompts in place of a model on the device.
             high_models: catalogue ids of the models whose `draft` may use 8 bits, since they
                 offer `high`.
+            group_size: processes that share a video, one a GPU from ``device`` on, this one
+                counted; the others start at once.
 
         Raises:
             ConfigInvalid: no such device.
@@ -131,9 +143,22 @@ class Engine:
         self._num_running = 0
         self._unmeasured = 0  # of those: jobs of shapes whose memory is not known yet
         self._item_bytes: dict[str, int] = {}  # activations an image, by batch shape
+        self._group = _make_group(
+            group_size,
+            device=self.device,
+            settings=FollowerSettings(
+                dtype=dtype,
+                vram_bytes=_bytes_of(vram_gib),
+                host_cache_bytes=0,  # the leader's copies are one machine's share already
+                cache_dir=cache_dir,
+                num_threads=max(1, torch.get_num_threads() // group_size),
+            ),
+        )
 
     def close(self) -> None:
         """Unload everything. Idempotent."""
+        if self._group is not None:
+            self._group.close()
         self._residency.close()
         self._tokenizers.clear()
         self._embeds.clear()
@@ -327,6 +352,10 @@ class Engine:
         variants = self._variants.items()
         return loaded | {id: loaded[v.base] for id, v in variants if v.base in loaded}
 
+    def group_facts(self) -> Mapping[str, Any]:
+        """Return how the group is that shares videos; empty without one."""
+        return {} if self._group is None else self._group.facts()
+
     def pressure(self) -> MemoryPressure:
         """Return how full the device is."""
         return self._residency.pressure()
@@ -464,6 +493,7 @@ class Engine:
             cache_dir=self._cache_dir,
             dtype=self._dtype,
             variants=self._variants,
+            group=self._group,
         )
 
     def _begin(self) -> None:
@@ -705,6 +735,22 @@ class _Attempt:
                 yield event
         finally:
             self._events.close()
+
+
+def _make_group(size: int, *, device: torch.device, settings: FollowerSettings) -> Group | None:
+    if size == 1:
+        return None
+    first = device.index or 0
+    if device.type == "cuda" and first + size > torch.cuda.device_count():
+        raise ConfigInvalid(
+            f"group_size {size} needs {size} GPUs from {device} on; this machine shows "
+            f"{torch.cuda.device_count()}.",
+            param="group_size",
+            hint="Set CUDA_VISIBLE_DEVICES to the group's GPUs, or take fewer.",
+        )
+    group = Group(size=size, device=device, settings=settings)
+    group.start()
+    return group
 
 
 def _workload(request: GenerationRequest) -> str:

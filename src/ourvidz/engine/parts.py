@@ -254,7 +254,7 @@ def _wan_parts(
         )
 
     predictors = [
-        as_predictor(wan._predictor(context, request.model, transformer))
+        as_predictor(wan.predictor_of(context, request.model, transformer))
         for context in (exact, other)
     ]
 

@@ -102,11 +102,11 @@ def open_wan_job(engine: Engine, request: GenerationRequest) -> Generator[OpenJo
             return wan._prepare(context, request, transformer, vae)
 
         yield OpenJob(
-            predictor=as_predictor(wan._predictor(context, request.model, transformer)),
+            predictor=as_predictor(wan.predictor_of(context, request.model, transformer)),
             sigmas=tuple(start()[1].sigmas.tolist()),
             _start=start,
             _run=run,
-            _decode=wan._decoder(context, request, vae),
+            _decode=wan.decode_of(wan.decoder_of(context, request, vae)),
         )
     finally:
         context.release_all()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,7 +19,7 @@ from ourvidz.catalog.techniques import (
 from ourvidz.core.event import FramesReady, JobEvent, Note, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import GenerationRequest
-from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.context import JobContext, drive_units, wait_for, wait_until_done
 from ourvidz.engine.draft import calibration_of, doubt_of
 from ourvidz.engine.embeds import TextEmbeds, TextKey
 from ourvidz.engine.residency import Component, ComponentSpec
@@ -34,6 +34,9 @@ from ourvidz.models.wan.config import WanGeometry
 from ourvidz.models.wan.fast import FastWan, can_run_fast
 from ourvidz.models.wan.step_cache import StepCache
 from ourvidz.models.wan.stream import StreamingDecoder, can_stream, options_for
+
+if TYPE_CHECKING:
+    from ourvidz.engine.group.wan import GroupWan
 
 Decoder = Callable[..., Generator[torch.Tensor, None, None]]  # of ``latents`` (1, C, F, h, w)
 
@@ -168,6 +171,29 @@ def run(
     futures: WanFutures,
 ) -> Generator[JobEvent, None, None]:
     """Encode, prepare, denoise and decode; frames leave as ``FramesReady`` in time order."""
+    team = _team(context, request)
+    try:
+        yield from _run(
+            context, request, prompt=prompt, token_limit=token_limit, futures=futures, team=team
+        )
+    finally:
+        if team is not None:
+            team.end()
+
+
+def _run(
+    context: JobContext,
+    request: GenerationRequest,
+    *,
+    prompt: str,
+    token_limit: int,
+    futures: WanFutures,
+    team: GroupWan | None,
+) -> Generator[JobEvent, None, None]:
+    loaded: Sequence[Future[Any]] = ()
+    if team is not None and context.group is not None:
+        yield from wait_until_done(context, Phase.LOAD_TRANSFORMER, [context.group.start()])
+        loaded = team.begin()
     positive, negative = yield from _encode(context, request, prompt, token_limit, futures)
     transformer, vae = yield from wait_for(
         context, Phase.LOAD_TRANSFORMER, [futures.transformer, futures.vae]
@@ -176,8 +202,15 @@ def run(
         with context.recorder.span(Phase.LOAD_TRANSFORMER):
             transformer = context.denoiser_of(request.model, "transformer", transformer)
     with context.recorder.span(Phase.PREPARE):  # the first time, weights are rearranged
-        predictor = _predictor(context, request.model, transformer)
-        decoder = _decoder(context, request, vae)
+        predictor = predictor_of(context, request.model, transformer)
+        num_stripes = 1 if team is None else team.size
+        decoder = decoder_of(context, request, vae, num_stripes=num_stripes)
+    decode = decode_of(decoder)
+    can_share = isinstance(predictor, FastWan) and isinstance(decoder, StreamingDecoder)
+    if team is not None and can_share:
+        yield from wait_until_done(context, Phase.LOAD_TRANSFORMER, loaded)
+        team.bind(predictor, decoder)
+        predictor, decode = team, team.decode
     latents, scheduler = _prepare(context, request, transformer, vae)
     draft = calibration_of(context, request)
     if draft is not None and (doubt := doubt_of(draft, request)):
@@ -198,10 +231,23 @@ def run(
         ),
         num_units=request.num_inference_steps,
     )
-    yield from _decode(context, request, decoder, latents)
+    yield from _decode(context, request, decode, latents)
 
 
-def _predictor(context: JobContext, model_id: str, transformer: Any) -> Any:
+def _team(context: JobContext, request: GenerationRequest) -> GroupWan | None:
+    """Return the job on the whole group, None where this rank does it alone.
+
+    A single frame is over before the others have heard of it.
+    """
+    needed = {FUSED_WAN, STREAMED_WAN}
+    if context.group is None or request.num_frames == 1 or not needed <= context.techniques:
+        return None
+    from ourvidz.engine.group.wan import GroupWan  # it drives what is defined here
+
+    return GroupWan(context.group, context, request)
+
+
+def predictor_of(context: JobContext, model_id: str, transformer: Any) -> Any:
     """Return what denoises: our own forward where it is allowed and knows the module."""
     if FUSED_WAN not in context.techniques or not can_run_fast(transformer):
         return transformer
@@ -220,20 +266,30 @@ def _predictor(context: JobContext, model_id: str, transformer: Any) -> Any:
     )
 
 
-def _decoder(context: JobContext, request: GenerationRequest, vae: Any) -> Decoder:
-    """Return what decodes latents to frames: our own where it is allowed and knows the module."""
+def decoder_of(
+    context: JobContext, request: GenerationRequest, vae: Any, *, num_stripes: int = 1
+) -> Any:
+    """Return what decodes latents: our own where it is allowed and knows the module, or ``vae``.
+
+    Args:
+        context: of the job.
+        request: what is decoded.
+        vae: loaded.
+        num_stripes: ranks that share the decode.
+    """
     if STREAMED_WAN not in context.techniques or not can_stream(vae):
-        return partial(wan_decode.decode, vae=vae)
+        return vae
     on_gpu = context.device.type == "cuda"
 
     def build() -> StreamingDecoder:
         # On a GPU in bfloat16: within its rounding of the library's, and a third of the time.
         dtype = torch.bfloat16 if on_gpu else None
-        return StreamingDecoder(vae, dtype=dtype, options=options_for(context.device))
+        options = options_for(context.device, num_stripes=num_stripes)
+        return StreamingDecoder(vae, dtype=dtype, options=options)
 
     decoder = context.residency.derive(
         (context.base_of(request.model), "vae"),
-        "stream",
+        "stream" if num_stripes == 1 else f"stream-{num_stripes}",
         build,
         num_bytes=sum(weight.numel() for weight in vae.decoder.parameters()) * (2 if on_gpu else 4),
     )
@@ -242,7 +298,13 @@ def _decoder(context: JobContext, request: GenerationRequest, vae: Any) -> Decod
             f"decode {request.width}x{request.height}",
             decoder.memory_bytes(height=request.height, width=request.width),
         )
-    return lambda *, latents: decoder.decode(latents)
+    return decoder
+
+
+def decode_of(decoder: Any) -> Decoder:
+    if isinstance(decoder, StreamingDecoder):
+        return lambda *, latents: decoder.decode(latents)
+    return partial(wan_decode.decode, vae=decoder)
 
 
 def _texts(request: GenerationRequest, prompt: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import triton.language as tl
 from ourvidz.kernels._int8_triton import rotate, row_step
 from ourvidz.kernels._quantize_triton import over, row_scale, two_pieces
 from ourvidz.kernels.int8 import PAIRED, ROTATED, Int8Pairs, Int8Rows
+from ourvidz.kernels.layout import Spread
 from ourvidz.kernels.quantize import Quantized
 
 _PAIRED = tl.constexpr(64)
@@ -297,17 +298,37 @@ def _turned(
 
 
 @triton.jit
+def _spread_at(
+    columns: typing.Any,
+    rows_per_item: typing.Any,
+    WIDTH: tl.constexpr,
+    PARTS: tl.constexpr,
+    CHUNKS: tl.constexpr,
+) -> typing.Any:
+    """Return where a row's values go within an item of (chunks, parts, rows, W), row left out."""
+    W: tl.constexpr = WIDTH // (PARTS * CHUNKS)
+    block = columns // W  # its heads, in chunks of a part
+    place = block % CHUNKS * PARTS + block // CHUNKS
+    return place * rows_per_item * W + columns % W
+
+
+@triton.jit
 def _norm_rope_kernel(
     x_ptr: typing.Any,
     weight_ptr: typing.Any,
     cos_ptr: typing.Any,
     sin_ptr: typing.Any,
+    out_ptr: typing.Any,
     row_stride: typing.Any,
     num_positions: typing.Any,
+    rows_per_item: typing.Any,
     eps: typing.Any,
     WIDTH: tl.constexpr,
     NUM_PAIRS: tl.constexpr,  # of a head
+    IS_NORMED: tl.constexpr,
     HAS_ROPE: tl.constexpr,
+    PARTS: tl.constexpr,  # 0: rows stay where they are
+    CHUNKS: tl.constexpr,
     HEAD: tl.constexpr,
     TAIL: tl.constexpr,
     IS_PACKED: tl.constexpr,
@@ -318,18 +339,55 @@ def _norm_rope_kernel(
     c, d = tl.arange(0, HEAD), HEAD + tl.arange(0, TAIL)
     at = x_ptr + row * row_stride
     x_c, x_d = _vector(at, c, WIDTH, IS_EVEN), _vector(at, d, WIDTH, IS_EVEN)
-    squares = tl.sum(x_c * x_c, axis=0) + tl.sum(x_d * x_d, axis=0)
-    scale = tl.rsqrt(squares / WIDTH + eps)
-    x_c = rounded(x_c * scale * _vector(weight_ptr, c, WIDTH, IS_EVEN), x_ptr, IS_PACKED)
-    x_d = rounded(x_d * scale * _vector(weight_ptr, d, WIDTH, IS_EVEN), x_ptr, IS_PACKED)
+    if IS_NORMED:
+        squares = tl.sum(x_c * x_c, axis=0) + tl.sum(x_d * x_d, axis=0)
+        scale = tl.rsqrt(squares / WIDTH + eps)
+        x_c = rounded(x_c * scale * _vector(weight_ptr, c, WIDTH, IS_EVEN), x_ptr, IS_PACKED)
+        x_d = rounded(x_d * scale * _vector(weight_ptr, d, WIDTH, IS_EVEN), x_ptr, IS_PACKED)
     if HAS_ROPE:
         at_turn = row % num_positions * NUM_PAIRS
         cos_ptr += at_turn
         sin_ptr += at_turn
         x_c = _turned(x_c.to(tl.float32), 0, cos_ptr, sin_ptr, NUM_PAIRS, HEAD)
         x_d = _turned(x_d.to(tl.float32), HEAD // 2, cos_ptr, sin_ptr, NUM_PAIRS, TAIL)
-    _put(at, c, x_c.to(x_ptr.dtype.element_ty), WIDTH, IS_EVEN)
-    _put(at, d, x_d.to(x_ptr.dtype.element_ty), WIDTH, IS_EVEN)
+    x_c, x_d = x_c.to(x_ptr.dtype.element_ty), x_d.to(x_ptr.dtype.element_ty)
+    if PARTS == 0:
+        _put(at, c, x_c, WIDTH, IS_EVEN)
+        _put(at, d, x_d, WIDTH, IS_EVEN)
+    else:
+        W: tl.constexpr = WIDTH // (PARTS * CHUNKS)
+        item = row // rows_per_item
+        to = out_ptr + item * rows_per_item * WIDTH + row % rows_per_item * W
+        to_c = _spread_at(c.to(tl.int64), rows_per_item, WIDTH, PARTS, CHUNKS)
+        to_d = _spread_at(d.to(tl.int64), rows_per_item, WIDTH, PARTS, CHUNKS)
+        tl.store(to + to_c, x_c, mask=None if IS_EVEN else c < WIDTH)
+        tl.store(to + to_d, x_d, mask=None if IS_EVEN else d < WIDTH)
+
+
+@triton.jit
+def _collect_kernel(
+    spread_ptr: typing.Any,
+    out_ptr: typing.Any,
+    rows_per_item: typing.Any,
+    WIDTH: tl.constexpr,
+    PARTS: tl.constexpr,
+    CHUNKS: tl.constexpr,
+    HEAD: tl.constexpr,
+    TAIL: tl.constexpr,
+) -> None:
+    """A row of an item of (chunks, parts, rows, W), put together."""
+    IS_EVEN: tl.constexpr = HEAD + TAIL == WIDTH
+    W: tl.constexpr = WIDTH // (PARTS * CHUNKS)
+    row = tl.program_id(0).to(tl.int64)
+    c, d = tl.arange(0, HEAD), HEAD + tl.arange(0, TAIL)
+    at = spread_ptr + row // rows_per_item * rows_per_item * WIDTH + row % rows_per_item * W
+    from_c = _spread_at(c.to(tl.int64), rows_per_item, WIDTH, PARTS, CHUNKS)
+    from_d = _spread_at(d.to(tl.int64), rows_per_item, WIDTH, PARTS, CHUNKS)
+    x_c = tl.load(at + from_c, mask=None if IS_EVEN else c < WIDTH)
+    x_d = tl.load(at + from_d, mask=None if IS_EVEN else d < WIDTH)
+    to = out_ptr + row * WIDTH
+    _put(to, c, x_c, WIDTH, IS_EVEN)
+    _put(to, d, x_d, WIDTH, IS_EVEN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -494,6 +552,56 @@ def norm_rope(
     launch: NormLaunch | None = None,
 ) -> None:
     """See ``norms.norm_rope_``."""
+    _norm_rope(x, x, weight=weight, eps=eps, cos=cos, sin=sin, spread=None, launch=launch)
+
+
+def norm_rope_spread(
+    x: torch.Tensor,
+    *,
+    weight: torch.Tensor | None,
+    eps: float,
+    cos: torch.Tensor | None,
+    sin: torch.Tensor | None,
+    spread: Spread,
+) -> torch.Tensor:
+    """See ``spread.norm_rope_spread``; without a weight nothing is normalised."""
+    out = x.new_empty(spread.shape(x.shape))
+    _norm_rope(x, out, weight=weight, eps=eps, cos=cos, sin=sin, spread=spread, launch=None)
+    return out
+
+
+def collect(spread_rows: torch.Tensor) -> torch.Tensor:
+    """See ``spread.collect_rows``."""
+    items, chunks, parts, rows, part_width = spread_rows.shape
+    width = chunks * parts * part_width
+    out = spread_rows.new_empty(items * rows, width)
+    head, tail = two_pieces(width, ROTATED)
+    kernel: typing.Any = _collect_kernel[(items * rows,)]
+    kernel(
+        spread_rows,
+        out,
+        rows,
+        WIDTH=width,
+        PARTS=parts,
+        CHUNKS=chunks,
+        HEAD=head,
+        TAIL=tail,
+        num_warps=default_launch(width).num_warps,
+    )
+    return out
+
+
+def _norm_rope(
+    x: torch.Tensor,
+    out: torch.Tensor,
+    *,
+    weight: torch.Tensor | None,
+    eps: float,
+    cos: torch.Tensor | None,
+    sin: torch.Tensor | None,
+    spread: Spread | None,
+    launch: NormLaunch | None,
+) -> None:
     num_rows, width = x.shape
     assert x.stride(1) == 1
     has_rope = cos is not None and sin is not None
@@ -502,15 +610,20 @@ def norm_rope(
     kernel: typing.Any = _norm_rope_kernel[(num_rows,)]
     kernel(
         x,
-        weight,
-        cos if cos is not None else weight,
-        sin if sin is not None else weight,
+        weight if weight is not None else x,
+        cos if cos is not None else x,
+        sin if sin is not None else x,
+        out,
         x.stride(0),
         cos.shape[0] if cos is not None else 1,
+        num_rows // spread.items if spread is not None else num_rows,
         eps,
         WIDTH=width,
         NUM_PAIRS=cos.shape[1] if cos is not None else 1,
+        IS_NORMED=weight is not None,
         HAS_ROPE=has_rope,
+        PARTS=spread.parts if spread is not None else 0,
+        CHUNKS=spread.chunks if spread is not None else 1,
         HEAD=head,
         TAIL=tail,
         IS_PACKED=is_packed(x),

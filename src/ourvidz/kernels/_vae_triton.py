@@ -248,6 +248,25 @@ def _tile(
 
 
 @triton.jit
+def _first_row(
+    tile: typing.Any,
+    frame_rows: typing.Any,
+    line_rows: typing.Any,
+    height: typing.Any,
+    ROWS: tl.constexpr,
+    BORDER: tl.constexpr,
+) -> typing.Any:
+    """Return where a tile begins: tiles cover all rows, or each frame's own without borders."""
+    if BORDER:
+        tiles_per_frame = tl.cdiv(height * line_rows, ROWS)
+        inside = line_rows + (tile % tiles_per_frame) * ROWS
+        row = (tile // tiles_per_frame) * frame_rows + inside
+    else:
+        row = tile * ROWS
+    return row
+
+
+@triton.jit
 def _store(
     out_ptr: typing.Any,
     acc: typing.Any,
@@ -263,10 +282,13 @@ def _store(
     COLUMNS: tl.constexpr,
     FRAME_STEP: tl.constexpr,
     FRAME: tl.constexpr,
+    BORDER: tl.constexpr,
 ) -> None:
     """Store what belongs to the picture; frames of the rows are FRAME_STEP apart from FRAME on."""
     row = row0 + tl.arange(0, ROWS)
-    line = (row % frame_rows) // line_rows
+    if BORDER:  # the tile is of one frame
+        row = tl.minimum(row, (row0 // frame_rows + 1) * frame_rows - 1)
+    line = (row % frame_rows) // line_rows - BORDER
     column = row % line_rows
     frame = (row // frame_rows) * FRAME_STEP + FRAME
     is_picture = (frame < num_frames) & (line < height) & (column < width)
@@ -303,13 +325,14 @@ def _causal_conv_kernel(
     K2: tl.constexpr,
     PRECISION: tl.constexpr,
     HAS_DESCRIPTORS: tl.constexpr,
+    BORDER: tl.constexpr,  # lines above the picture that come with it: 0 or 1
 ) -> None:
     NUM_N: tl.constexpr = (OUT + N1 + N2 - 1) // (N1 + N2)
     PER_TAP: tl.constexpr = CHANNELS // (K1 + K2)
     LINE: tl.constexpr = 27 * CHANNELS
     program = tl.program_id(0)
     n0 = (program % NUM_N) * (N1 + N2)
-    row0 = (program // NUM_N) * ROWS
+    row0 = _first_row(program // NUM_N, frame_rows, line_rows, height, ROWS, BORDER)
     first = tl.zeros((ROWS, N1), tl.float32)
     if N2 > 0:
         second = tl.zeros((ROWS, N2), tl.float32)
@@ -348,6 +371,7 @@ def _causal_conv_kernel(
         N1,
         1,
         0,
+        BORDER,
     )
     if N2 > 0:
         n0 += N1
@@ -366,6 +390,7 @@ def _causal_conv_kernel(
             N2,
             1,
             0,
+            BORDER,
         )
 
 
@@ -437,11 +462,12 @@ def _paired_conv_kernel(
     K: tl.constexpr,
     PRECISION: tl.constexpr,
     HAS_DESCRIPTORS: tl.constexpr,
+    BORDER: tl.constexpr,  # lines above the picture that come with it: 0 or 1
 ) -> None:
     NUM_N: tl.constexpr = (OUT + N1 + N2 - 1) // (N1 + N2)
     program = tl.program_id(0)
     n0 = (program % NUM_N) * (N1 + N2)
-    row0 = (program // NUM_N) * ROWS
+    row0 = _first_row(program // NUM_N, frame_rows, line_rows, height, ROWS, BORDER)
     a1 = tl.zeros((ROWS, N1), tl.float32)
     b1 = tl.zeros((ROWS, N1), tl.float32)
     a2 = tl.zeros((ROWS, M2), tl.float32)
@@ -457,20 +483,22 @@ def _paired_conv_kernel(
         CHANNELS, OUT, ROWS, N1, N2, K, PRECISION, HAS_DESCRIPTORS,
     )
     _store(
-        out_ptr, a1, row0, n0, num_frames, frame_rows, line_rows, height, width, OUT, ROWS, N1, 2, 0
+        out_ptr, a1, row0, n0, num_frames, frame_rows, line_rows, height, width,
+        OUT, ROWS, N1, 2, 0, BORDER,
     )
     _store(
-        out_ptr, b1, row0, n0, num_frames, frame_rows, line_rows, height, width, OUT, ROWS, N1, 2, 1
+        out_ptr, b1, row0, n0, num_frames, frame_rows, line_rows, height, width,
+        OUT, ROWS, N1, 2, 1, BORDER,
     )
     if N2 > 0:
         n0 += N1
         _store(
             out_ptr, a2, row0, n0, num_frames, frame_rows, line_rows, height, width,
-            OUT, ROWS, N2, 2, 0,
+            OUT, ROWS, N2, 2, 0, BORDER,
         )
         _store(
             out_ptr, b2, row0, n0, num_frames, frame_rows, line_rows, height, width,
-            OUT, ROWS, N2, 2, 1,
+            OUT, ROWS, N2, 2, 1, BORDER,
         )
     # fmt: on
 
@@ -574,7 +602,12 @@ def add_norm_silu_pairs(
 
 
 def paired_conv(
-    planes: torch.Tensor, weight: torch.Tensor, *, num_frames: int, tiles: ConvTiles
+    planes: torch.Tensor,
+    weight: torch.Tensor,
+    *,
+    num_frames: int,
+    tiles: ConvTiles,
+    has_borders: bool = False,
 ) -> torch.Tensor:
     """See ``vae.paired_conv``."""
     _, pairs, lines, columns, channels = planes.shape
@@ -588,12 +621,13 @@ def paired_conv(
     assert n2 == 0 or num_outs % (n1 + n2) == 0, (num_outs, tiles)
     frame_rows = lines * columns
     rows, taps = planes.view(-1, channels), weight.view(-1, weight.shape[-1])
-    out = planes.new_empty(num_frames, lines - 1, columns - 1, num_outs)
+    height = lines - 1 - has_borders
+    out = planes.new_empty(num_frames, height, columns - 1, num_outs)
     sources: list[typing.Any] = [rows, taps, taps]
     if tiles.has_descriptors:
         blocks = ((rows, tiles.rows), (taps, n1), (taps, n2 or n1))
         sources = [_tiled(tensor, [size, k]) for tensor, size in blocks]
-    grid = triton.cdiv(pairs * frame_rows, tiles.rows) * triton.cdiv(num_outs, n1 + n2)
+    grid = _num_tiles(pairs, lines, columns, tiles, has_borders) * triton.cdiv(num_outs, n1 + n2)
     kernel: typing.Any = _paired_conv_kernel
     kernel[(grid,)](
         *sources,
@@ -602,7 +636,7 @@ def paired_conv(
         pairs * frame_rows,
         frame_rows,
         columns,
-        lines - 1,
+        height,
         columns - 1,
         CHANNELS=channels,
         OUT=num_outs,
@@ -613,13 +647,16 @@ def paired_conv(
         K=k,
         PRECISION="ieee" if planes.dtype == torch.float32 else "tf32",
         HAS_DESCRIPTORS=tiles.has_descriptors,
+        BORDER=int(has_borders),
         num_warps=tiles.num_warps,
         num_stages=tiles.num_stages,
     )
     return out
 
 
-def causal_conv(window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles) -> torch.Tensor:
+def causal_conv(
+    window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles, has_borders: bool = False
+) -> torch.Tensor:
     """See ``vae.causal_conv``."""
     frames, lines, columns, channels = window.shape
     num_outs = weight.shape[0]
@@ -630,9 +667,10 @@ def causal_conv(window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles)
     assert channels % (k1 + k2) == 0, (channels, tiles)
     assert n2 == 0 or num_outs % (n1 + n2) == 0, (num_outs, tiles)
     frame_rows = lines * columns
-    num_rows = (frames - 2) * frame_rows
-    out = window.new_empty(frames - 2, lines - 1, columns - 1, num_outs)
-    grid = triton.cdiv(num_rows, tiles.rows) * triton.cdiv(num_outs, n1 + n2)
+    height = lines - 1 - has_borders
+    out = window.new_empty(frames - 2, height, columns - 1, num_outs)
+    num_tiles = _num_tiles(frames - 2, lines, columns, tiles, has_borders)
+    grid = num_tiles * triton.cdiv(num_outs, n1 + n2)
     kernel: typing.Any = _causal_conv_kernel
     kernel[(grid,)](
         *_sources(window.view(-1, channels), weight, tiles),
@@ -641,7 +679,7 @@ def causal_conv(window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles)
         frames * frame_rows,
         frame_rows,
         columns,
-        lines - 1,
+        height,
         columns - 1,
         CHANNELS=channels,
         OUT=num_outs,
@@ -652,10 +690,18 @@ def causal_conv(window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles)
         K2=k2,
         PRECISION="ieee" if window.dtype == torch.float32 else "tf32",
         HAS_DESCRIPTORS=tiles.has_descriptors,
+        BORDER=int(has_borders),
         num_warps=tiles.num_warps,
         num_stages=tiles.num_stages,
     )
     return out
+
+
+def _num_tiles(frames: int, lines: int, columns: int, tiles: ConvTiles, has_borders: bool) -> int:
+    """Return how many tiles of rows there are; see ``_first_row``."""
+    if has_borders:
+        return frames * -(-(lines - 2) * columns // tiles.rows)
+    return -(-frames * lines * columns // tiles.rows)
 
 
 def _sources(rows: torch.Tensor, weight: torch.Tensor, tiles: ConvTiles) -> list[typing.Any]:

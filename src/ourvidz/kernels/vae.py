@@ -229,7 +229,11 @@ def default_tiles(num_channels: int, num_outs: int, *, is_paired: bool = False) 
 
 
 def causal_conv(
-    window: torch.Tensor, weight: torch.Tensor, *, tiles: ConvTiles | None = None
+    window: torch.Tensor,
+    weight: torch.Tensor,
+    *,
+    tiles: ConvTiles | None = None,
+    has_borders: bool = False,
 ) -> torch.Tensor:
     """Return a 3x3x3 convolution that looks two frames back, without bias: (n, H, W, C').
 
@@ -242,11 +246,13 @@ def causal_conv(
         window: (n + 2, H + 1, W + 1, C) contiguous; its last line and column are zeros.
         weight: (C', 27C) contiguous, from ``conv_weight``.
         tiles: of the Triton kernel; ``default_tiles`` where left out.
+        has_borders: the frames are stripes of taller ones: ``window`` is (n + 2, H + 2, W + 1, C),
+            its first and last lines the ones above and below.
     """
     tiles = tiles or default_tiles(window.shape[-1], weight.shape[0])
     if tiles is None or not can_run_triton(window, weight):
-        return causal_conv_reference(window, weight)
-    return _triton().causal_conv(window, weight, tiles=tiles)
+        return causal_conv_reference(window, weight, has_borders=has_borders)
+    return _triton().causal_conv(window, weight, tiles=tiles, has_borders=has_borders)
 
 
 def conv_weight(weight: torch.Tensor) -> torch.Tensor:
@@ -254,12 +260,14 @@ def conv_weight(weight: torch.Tensor) -> torch.Tensor:
     return weight.permute(0, 2, 3, 4, 1).reshape(weight.shape[0], -1).contiguous()
 
 
-def causal_conv_reference(window: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def causal_conv_reference(
+    window: torch.Tensor, weight: torch.Tensor, *, has_borders: bool = False
+) -> torch.Tensor:
     """See ``causal_conv``."""
     channels = window.shape[-1]
     taps = weight.view(-1, 3, 3, 3, channels).permute(0, 4, 1, 2, 3)
-    picture = window[None, :, :-1, :-1].permute(0, 4, 1, 2, 3)
-    result = F.conv3d(picture, taps, padding=(0, 1, 1))
+    picture = (window if has_borders else window[:, :-1])[None, :, :, :-1].permute(0, 4, 1, 2, 3)
+    result = F.conv3d(picture, taps, padding=(0, 0 if has_borders else 1, 1))
     return result.permute(0, 2, 3, 4, 1)[0].contiguous()
 
 
@@ -269,6 +277,7 @@ def paired_conv(
     *,
     num_frames: int,
     tiles: ConvTiles | None = None,
+    has_borders: bool = False,
 ) -> torch.Tensor:
     """Return the convolution of ``causal_conv`` two frames at a time, with a third less to do.
 
@@ -283,11 +292,14 @@ def paired_conv(
         weight: (4, C', 9C) contiguous, from ``pair_weight``.
         num_frames: n.
         tiles: of the Triton kernel, with one part of channels.
+        has_borders: see ``causal_conv``; here lines of the transformed frames.
     """
     tiles = tiles or default_tiles(planes.shape[-1], weight.shape[1], is_paired=True)
     if tiles is None or not can_run_triton(planes, weight):
-        return paired_conv_reference(planes, weight, num_frames=num_frames)
-    return _triton().paired_conv(planes, weight, num_frames=num_frames, tiles=tiles)
+        return paired_conv_reference(planes, weight, num_frames=num_frames, has_borders=has_borders)
+    return _triton().paired_conv(
+        planes, weight, num_frames=num_frames, tiles=tiles, has_borders=has_borders
+    )
 
 
 def pair_weight(weight: torch.Tensor) -> torch.Tensor:
@@ -300,14 +312,15 @@ def pair_weight(weight: torch.Tensor) -> torch.Tensor:
 
 
 def paired_conv_reference(
-    planes: torch.Tensor, weight: torch.Tensor, *, num_frames: int
+    planes: torch.Tensor, weight: torch.Tensor, *, num_frames: int, has_borders: bool = False
 ) -> torch.Tensor:
     """See ``paired_conv``."""
     channels = planes.shape[-1]
     taps = weight.view(4, -1, 3, 3, channels).permute(0, 1, 4, 2, 3)
-    pictures = planes[:, :, :-1, :-1].permute(0, 1, 4, 2, 3)
+    lines = planes if has_borders else planes[:, :, :-1]
+    pictures = lines[:, :, :, :-1].permute(0, 1, 4, 2, 3)
     before, plus, minus, behind = (
-        F.conv2d(picture, tap, padding=1).float()
+        F.conv2d(picture, tap, padding=(0 if has_borders else 1, 1)).float()
         for picture, tap in zip(pictures, taps, strict=True)
     )
     pairs = torch.stack((before + plus + minus, plus - minus + behind), dim=1)

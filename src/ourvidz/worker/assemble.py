@@ -127,6 +127,7 @@ def assemble_worker(
         variants=variants,
         endpoint=_endpoint(settings),
         high_models=high_models,
+        group_size=settings.group_size,
     )
     return Worker(
         engine=engine,

@@ -52,7 +52,9 @@ from ourvidz.kernels.norms import (
     residual_norm_int8,
     residual_norm_pairs,
 )
+from ourvidz.kernels.spread import collect_rows, norm_rope_spread, spread_rows
 from ourvidz.kernels.text_attention import kept_rows, text_attention
+from ourvidz.models.wan.sequence import HeadExchange, TokenShard
 
 Rows = torch.Tensor | Int8Rows | Int8Pairs  # of M rows and K channels
 Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -180,20 +182,60 @@ class FastWan:
         is_batched: bool = False,
     ) -> list[torch.Tensor]:
         """See ``Predictor``."""
-        if len(texts) > 1 and (is_batched or (self._is_8bit and len(texts) == 2)):
-            (velocity,) = self._run(latents, timestep, [_joined(texts)], copies=len(texts))
-            return list(velocity.chunk(len(texts)))
-        return self._run(latents, timestep, texts)
+        parts = self.parts(latents, timestep, texts, is_batched=is_batched)
+        return [self.velocity_of(part, latents) for part in parts]
+
+    def runs_together(self, num_texts: int, *, is_batched: bool = False) -> bool:
+        """Whether so many texts go through the blocks as one batch, on the same devices."""
+        return num_texts > 1 and (is_batched or (self._is_8bit and num_texts == 2))
+
+    def parts(
+        self,
+        latents: torch.Tensor,
+        timestep: torch.Tensor,
+        texts: Sequence[Text],
+        *,
+        is_batched: bool = False,
+        shard: TokenShard | None = None,
+    ) -> list[torch.Tensor]:
+        """Return the last projection's rows, (B, l, channels of a patch) a text.
+
+        Args:
+            latents: (B, C, F, H, W) float32, whole.
+            timestep: as for ``velocities``.
+            texts: as for ``velocities``.
+            is_batched: as for ``velocities``.
+            shard: which tokens are ours; all ranks of its group call this at once. None: all.
+        """
+        if self.runs_together(len(texts), is_batched=is_batched):
+            (part,) = self._run(latents, timestep, [_joined(texts)], len(texts), shard)
+            return list(part.chunk(len(texts)))
+        return self._run(latents, timestep, texts, 1, shard)
+
+    def velocity_of(self, part: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """Return (B, C, F, H, W) float32 of all tokens' rows, (B, L, channels of a patch)."""
+        return self._unpatchify(part.flatten(0, 1), latents)
+
+    def num_tokens(self, latents: torch.Tensor) -> int:
+        """Return how many tokens a clip of these latents, (B, C, F, H, W), has."""
+        p_t, p_h, p_w = self._transformer.config.patch_size
+        frames, height, width = latents.shape[2:]
+        return (frames // p_t) * (height // p_h) * (width // p_w)
+
+    @property
+    def config(self) -> Any:
+        """The transformer's."""
+        return self._transformer.config
 
     def _run(
         self,
         latents: torch.Tensor,
         timestep: torch.Tensor,
         texts: Sequence[Text],
-        *,
-        copies: int = 1,
+        copies: int,
+        shard: TokenShard | None,
     ) -> list[torch.Tensor]:
-        """Return a velocity a text; each text is of ``copies`` times the items that are given."""
+        """Return rows a text; each text is of ``copies`` times the items that are given."""
         transformer = self._transformer
         items = latents.shape[0]
         batch = items * copies
@@ -202,22 +244,35 @@ class FastWan:
         temb, modulations = self._modulate(timestep.expand(batch))
         out_shift, out_scale_1 = self._modulate_out(temb)
         x = transformer.patch_embedding(latents).flatten(2).transpose(1, 2)
+        exchange = None
+        if shard is not None:
+            rows, exchange = shard.rows(x.shape[1]), shard.exchange(x.shape[1])
+            x, cos, sin = x[:, rows], cos[rows], sin[rows]
         x = x.reshape(-1, x.shape[-1]).contiguous()
         first, own = self._blocks[0], modulations[0]
         x, normed = first.qkv.after_norm(
             x, mul=own.scale_1[:items], add=own.shift[:items], eps=first.eps1
         )
-        attended = first.self_attention(normed, items, cos, sin, self._attend)
+        attended = first.self_attention(normed, items, cos, sin, self._attend, exchange)
         if copies > 1:
             x, attended = (each.repeat(copies, 1) for each in (x, attended))
-        velocities: list[torch.Tensor] = []
+        parts: list[torch.Tensor] = []
         for index, text in enumerate(texts):
             own = x if index == len(texts) - 1 else x.clone()  # it is written to
             hidden = self._through_blocks(
-                own, attended, text, modulations, (out_shift, out_scale_1), batch, copies, cos, sin
+                own,
+                attended,
+                text,
+                modulations,
+                (out_shift, out_scale_1),
+                batch,
+                copies,
+                cos,
+                sin,
+                exchange,
             )
-            velocities.append(self._unpatchify(transformer.proj_out(hidden), latents))
-        return velocities
+            parts.append(transformer.proj_out(hidden).unflatten(0, (batch, -1)))
+        return parts
 
     def _through_blocks(
         self,
@@ -230,6 +285,7 @@ class FastWan:
         copies: int,
         cos: torch.Tensor,
         sin: torch.Tensor,
+        exchange: HeadExchange | None,
     ) -> torch.Tensor:
         """Return (M, E), normalised and modulated for the last projection. Overwrites ``x``."""
         is_paired = copies == 2
@@ -260,7 +316,7 @@ class FastWan:
                     is_paired=is_paired,
                 )
                 self._tell(index, x, copies)
-                attended = after.self_attention(normed, batch, cos, sin, self._attend)
+                attended = after.self_attention(normed, batch, cos, sin, self._attend, exchange)
                 continue
             shift, scale_1 = out_modulation
             x, normed = residual_norm(
@@ -369,16 +425,41 @@ class _FastBlock:
         cos: torch.Tensor,
         sin: torch.Tensor,
         attend: Attention,
+        exchange: HeadExchange | None,
     ) -> torch.Tensor:
         """Return the sublayer's output, (M, E), without gate and residual."""
         attention = self._block.attn1
-        qkv = self.qkv(normed)
-        query, key, value = qkv.chunk(3, dim=1)
+        query, key, value = self.qkv(normed).chunk(3, dim=1)
+        if exchange is not None:
+            attended = self._exchanged(exchange, (query, key, value), batch, cos, sin, attend)
+            return self._out(attended)
         for part, norm in ((query, attention.norm_q), (key, attention.norm_k)):
             norm_rope_(part, weight=norm.weight, eps=_eps(attention), cos=cos, sin=sin)
         heads = [part.unflatten(1, (self._heads, -1)) for part in (query, key, value)]
         query, key, value = (part.unflatten(0, (batch, -1)) for part in heads)
         return self._out(attend(query, key, value).flatten(2).flatten(0, 1))
+
+    def _exchanged(
+        self,
+        exchange: HeadExchange,
+        rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        batch: int,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        attend: Attention,
+    ) -> torch.Tensor:
+        """Return attention's result for our rows of queries, keys and values, (M, E) each."""
+        attention = self._block.attn1
+        layout = exchange.layout(items=batch, num_heads=self._heads)
+        query, key = (
+            norm_rope_spread(
+                part, weight=norm.weight, eps=_eps(attention), cos=cos, sin=sin, spread=layout
+            )
+            for part, norm in zip(rows, (attention.norm_q, attention.norm_k), strict=False)
+        )
+        value = spread_rows(rows[2], spread=layout)
+        head_size = rows[0].shape[1] // self._heads
+        return collect_rows(exchange.attend(query, key, value, head_size=head_size, attend=attend))
 
     def after_self_attention(
         self, x: torch.Tensor, attended: torch.Tensor, own: _Modulation, *, is_paired: bool

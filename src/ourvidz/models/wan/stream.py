@@ -19,6 +19,9 @@ Two ways of convolving can stand in for cuDNN: ``StreamOptions.triton_convs``, a
 with a third less arithmetic. Which is fastest is for a measurement to say
 (``benchmarks/decode_gpu.py``), so cuDNN is the default.
 
+Several ranks can decode one clip, each a stripe of its lines: ``decode_stripe``, and
+``models.wan.stripes`` for what they exchange.
+
 Memory in bfloat16 at full size, one latent frame a step, in GB (``memory_bytes`` counts it):
 inputs of convolutions 5.4 at 480x832 and 12.5 at 720x1280 (3.6 and 8.3 with pairs at 96 and 192
 channels), activations up to 2.1 and 4.8, and cuDNN's workspaces.
@@ -28,9 +31,10 @@ Shapes: n frames, H, W lines and columns at a stage, C channels; F latent frames
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,9 +45,13 @@ from ourvidz.kernels.runtime import capability
 from ourvidz.kernels.vae import ConvTiles
 from ourvidz.models.frames import to_host, to_uint8
 from ourvidz.models.imports import library_imports
+from ourvidz.models.wan.stripes import Stripe
 
 # Frames that a convolution over three frames sees before the newest.
 _PAST = 2
+
+# Of a stage at once, in stripes: the kernel that makes pairs is unrolled over them.
+_MOST_FRAMES = 16
 
 # Tensor cores want output channels in eights; the last convolution has three.
 _OUT_ALIGNMENT = 8
@@ -97,10 +105,21 @@ HOPPER_OPTIONS = StreamOptions(
 )
 
 
-def options_for(device: torch.device) -> StreamOptions:
-    """Return the options for a device: what was measured there, else the defaults."""
+def options_for(device: torch.device, *, num_stripes: int = 1) -> StreamOptions:
+    """Return the options for a device: what was measured there, else the defaults.
+
+    Args:
+        device: what decodes.
+        num_stripes: ranks of one clip's decode. Each has so much less of every frame, and takes
+            so many more at once: as much work a launch, as much memory, fewer exchanges.
+    """
     found = capability(device)
-    return HOPPER_OPTIONS if found is not None and found[0] == 9 else StreamOptions()
+    options = HOPPER_OPTIONS if found is not None and found[0] == 9 else StreamOptions()
+    return replace(
+        options,
+        frames_per_step=min(options.frames_per_step * num_stripes, _MOST_FRAMES // 4),
+        head_frames=min(options.head_frames * num_stripes, _MOST_FRAMES),
+    )
 
 
 def can_stream(vae: Any) -> bool:
@@ -190,36 +209,70 @@ class StreamingDecoder:
 
     def decode_samples(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the same frames as (n, H, W, 3) float32 in [-1, 1] on the device."""
+        return self._decode(latents, stripe=None)
+
+    def decode_stripe(self, latents: torch.Tensor, *, stripe: Stripe) -> Iterator[torch.Tensor]:
+        """Yield this rank's lines of the clip's frames, in the chunks of ``decode_samples``.
+
+        All ranks of the stripe must run it at once; see ``models.wan.stripes``.
+
+        Args:
+            latents: (1, C, F, h, w), normalised, the whole clip's and the same on all ranks.
+            stripe: this rank's, of at most h ranks.
+
+        Yields:
+            (n, stripe's H, W, 3) uint8 RGB on the device.
+        """
+        samples = self._decode(latents, stripe=stripe if stripe.size > 1 else None)
+        return (_as_uint8(sample) for sample in samples)
+
+    def memory_bytes(self, *, height: int, width: int, stripe: Stripe | None = None) -> int:
+        """Return what a long clip takes beyond the weights, without cuDNN's workspaces.
+
+        Args:
+            height: of the frames, in pixels, a multiple of the VAE's factor.
+            width: the same.
+            stripe: where only these lines are decoded.
+        """
+        lines, columns = height // self.scale, width // self.scale
+        has_borders = stripe is not None and stripe.size > 1
+        if stripe is not None:
+            own = stripe.lines(lines)
+            lines = own.stop - own.start
+        count = partial(_CausalConv.input_bytes, options=self.options, has_borders=has_borders)
+        total = count(self._conv_in, self._limits[0], lines, columns)
+        for stage, frames in zip(self._stages, self._limits, strict=True):
+            for conv in stage.convs():
+                total += count(conv, frames, lines, columns)
+            widths = {conv.num_channels for conv in stage.convs() if conv.is_paired}
+            pairs = 4 * -(-frames // 2) * (lines + 1 + has_borders) * (columns + 1)
+            total += sum(pairs * width * self.dtype.itemsize for width in widths)
+            # The incoming sum, the sum kept, and two convolutions' results.
+            total += 4 * frames * lines * columns * stage.width * self.dtype.itemsize
+            if stage.upsample is not None:
+                lines, columns = 2 * lines, 2 * columns
+        return total + count(self._conv_out, self._limits[-1], lines, columns)
+
+    @property
+    def scale(self) -> int:
+        """Lines of a frame that one line of latents becomes."""
+        return 2 ** sum(stage.upsample is not None for stage in self._stages)
+
+    def _decode(self, latents: torch.Tensor, *, stripe: Stripe | None) -> Iterator[torch.Tensor]:
+        """Yield frames in [-1, 1] on the device: (n, H, W, 3) float32, or the stripe's lines."""
         assert latents.shape[0] == 1, "one clip a call"
-        run = _Run(options=self.options, has_kernels=self._has_kernels)
+        run = _Run(
+            options=self.options,
+            has_kernels=self._has_kernels,
+            stripe=stripe,
+            num_lines=latents.shape[3],
+        )
         hidden = self._enter(latents)
         # The first latent frame alone: it becomes one frame, the others four, and the pieces of
         # all others have one length.
         for piece in (hidden[:1], *hidden[1:].split(self._limits[0])):
             if len(piece):
                 yield from self._descend(run, 0, self._start(run, piece))
-
-    def memory_bytes(self, *, height: int, width: int) -> int:
-        """Return what a long clip takes beyond the weights, without cuDNN's workspaces.
-
-        Args:
-            height: of the frames, in pixels, a multiple of the VAE's factor.
-            width: the same.
-        """
-        scale = 2 ** (len(self._stages) - 1)
-        lines, columns = height // scale, width // scale
-        total = self._conv_in.input_bytes(self._limits[0], lines, columns, self.options)
-        for stage, frames in zip(self._stages, self._limits, strict=True):
-            for conv in stage.convs():
-                total += conv.input_bytes(frames, lines, columns, self.options)
-            widths = {conv.num_channels for conv in stage.convs() if conv.is_paired}
-            pairs = 4 * -(-frames // 2) * (lines + 1) * (columns + 1)
-            total += sum(pairs * width * self.dtype.itemsize for width in widths)
-            # The incoming sum, the sum kept, and two convolutions' results.
-            total += 4 * frames * lines * columns * stage.width * self.dtype.itemsize
-            if stage.upsample is not None:
-                lines, columns = 2 * lines, 2 * columns
-        return total + self._conv_out.input_bytes(self._limits[-1], lines, columns, self.options)
 
     def _frame_limits(self) -> list[int]:
         """Return how many frames each stage takes at once."""
@@ -241,7 +294,7 @@ class StreamingDecoder:
     @torch.inference_mode()
     def _start(self, run: _Run, piece: torch.Tensor) -> _Sum:
         with _autotuning(self.options.has_autotuning):
-            run.reserve(self._conv_in, piece.shape).copy_(piece)
+            run.enter(self._conv_in, piece)
             return _Sum(values=run.convolve(self._conv_in), bias=self._conv_in.bias)
 
     def _descend(self, run: _Run, index: int, x: _Sum) -> Iterator[torch.Tensor]:
@@ -318,8 +371,9 @@ class _Sum:
 class _CausalInput:
     """A convolution's input: two past frames, zeros before the clip, and the new ones behind."""
 
-    def __init__(self, *, margin: int, spare_steps: int, like: _Like) -> None:
+    def __init__(self, *, margin: int, has_borders: bool, spare_steps: int, like: _Like) -> None:
         self._margin = margin
+        self._border = int(has_borders)  # lines of other stripes above and below
         self._spare_steps = spare_steps
         self._like = like
         self._frames: torch.Tensor | None = None
@@ -331,12 +385,17 @@ class _CausalInput:
         frames = self._with_room(shape)
         self._num_new = shape[0]
         self._end += shape[0]
-        return frames[self._end - shape[0] : self._end, : shape[1], : shape[2]]
+        lines = slice(self._border, self._border + shape[1])
+        return frames[self._end - shape[0] : self._end, lines, : shape[2]]
 
     def window(self) -> torch.Tensor:
-        """Return past and new frames, (n + 2, H + margin, W + margin, C)."""
+        """Return past and new frames, (n + 2, H + margin or both borders, W + margin, C)."""
         assert self._frames is not None
         return self._frames[self._end - self._num_new - _PAST : self._end]
+
+    def newest(self) -> torch.Tensor:
+        """Return the new frames of the window."""
+        return self.window()[_PAST:]
 
     @property
     def num_bytes(self) -> int:
@@ -359,7 +418,8 @@ class _CausalInput:
         return frames
 
     def _new(self, length: int, shape: torch.Size) -> torch.Tensor:
-        size = (length, shape[1] + self._margin, shape[2] + self._margin, shape[3])
+        lines = shape[1] + (2 * self._border or self._margin)
+        size = (length, lines, shape[2] + self._margin, shape[3])
         if self._margin:
             return torch.zeros(size, dtype=self._like.dtype, device=self._like.device)
         frames = torch.empty(size, dtype=self._like.dtype, device=self._like.device)
@@ -370,16 +430,22 @@ class _CausalInput:
 class _Planes:
     """What ``paired_conv`` takes, its margins zeros; for one convolution after the other."""
 
-    def __init__(self, *, like: _Like) -> None:
+    def __init__(self, *, has_borders: bool, like: _Like) -> None:
+        self._border = int(has_borders)
         self._like = like
         self._frames: torch.Tensor | None = None
 
+    def inside(self, shape: torch.Size) -> torch.Tensor:
+        """Return where the pairs of n frames go, (4, ceil(n / 2), H, W, C) of ``view``."""
+        lines = slice(self._border, self._border + shape[1])
+        return self.view(shape)[:, :, lines, : shape[2]]
+
     def view(self, shape: torch.Size) -> torch.Tensor:
-        """Return (4, ceil(n / 2), H + 1, W + 1, C) for n frames."""
+        """Return (4, ceil(n / 2), H + 1, W + 1, C) for n frames; H + 2 with borders."""
         num_frames, lines, columns, channels = shape
         pairs = -(-num_frames // 2)
         if self._frames is None or len(self._frames) < 4 * pairs:
-            size = (4 * pairs, lines + 1, columns + 1, channels)
+            size = (4 * pairs, lines + 1 + self._border, columns + 1, channels)
             self._frames = torch.zeros(size, dtype=self._like.dtype, device=self._like.device)
         return self._frames[: 4 * pairs].unflatten(0, (4, pairs))
 
@@ -395,11 +461,20 @@ class _Like:
 
 
 class _Run:
-    """The state of one clip's decode."""
+    """The state of one clip's decode, of all its lines or of one stripe."""
 
-    def __init__(self, *, options: StreamOptions, has_kernels: bool) -> None:
+    def __init__(
+        self,
+        *,
+        options: StreamOptions,
+        has_kernels: bool,
+        stripe: Stripe | None = None,
+        num_lines: int = 0,
+    ) -> None:
         self._spare_steps = options.spare_steps
         self._has_kernels = has_kernels
+        self._stripe = stripe
+        self._num_lines = num_lines  # of the latents, in all stripes
         self._inputs: dict[_CausalConv, _CausalInput] = {}
         self._pasts: dict[_CausalConv, torch.Tensor] = {}
         self._planes: dict[tuple[int, ...], _Planes] = {}
@@ -416,9 +491,52 @@ class _Run:
         """Return where the frames go that ``convolve`` will take, of the given (n, H, W, C)."""
         if conv not in self._inputs:
             self._inputs[conv] = _CausalInput(
-                margin=conv.margin, spare_steps=self._spare_steps, like=conv.like
+                margin=conv.margin,
+                has_borders=self._has_borders(conv),
+                spare_steps=self._spare_steps,
+                like=conv.like,
             )
         return self._inputs[conv].reserve(shape)
+
+    def enter(self, conv: _CausalConv, frames: torch.Tensor) -> None:
+        """Put ``frames`` (n, H, W, C) of all stripes where ``convolve`` takes them."""
+        if self._stripe is None:
+            self.reserve(conv, frames.shape).copy_(frames)
+            return
+        own = self._stripe.lines(self._num_lines)
+        self.reserve(conv, frames[:, own].shape)
+        # Every rank has all the latents, so that nobody needs to be asked for borders.
+        bordered = F.pad(frames, (0, 0, 0, 0, 1, 1))[:, own.start : own.stop + 2]
+        self._inputs[conv].newest().copy_(bordered)
+
+    def room(self, shape: Sequence[int], *, like: torch.Tensor) -> torch.Tensor:
+        """Return room for (n, H, W, C) frames; in a stripe with a line above and one below."""
+        frames, lines, columns, channels = shape
+        return like.new_empty(frames, lines + 2 * self.is_striped, columns, channels)
+
+    def inside(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the stripe's own lines of (..., H + 2, W, C), or all of (..., H, W, C)."""
+        return rows[..., 1:-1, :, :] if self.is_striped else rows
+
+    def share(self, rows: torch.Tensor) -> None:
+        """Fill the lines above and below of frames that have them."""
+        if self._stripe is not None:
+            self._stripe.exchange(rows)
+
+    def gathered(self, frames: torch.Tensor) -> tuple[torch.Tensor, slice]:
+        """Return all stripes' lines of the first stage, and which of them are ``frames``."""
+        if self._stripe is None:
+            return frames, slice(0, frames.shape[1])
+        own = self._stripe.lines(self._num_lines)
+        return self._stripe.gather(frames, num_lines=self._num_lines), own
+
+    @property
+    def is_striped(self) -> bool:
+        """Whether other ranks have lines above or below."""
+        return self._stripe is not None
+
+    def _has_borders(self, conv: _CausalConv) -> bool:
+        return self.is_striped and conv.is_spatial
 
     def feed(
         self, conv: _CausalConv, x: _Sum, *, gamma: torch.Tensor, total: torch.Tensor | None = None
@@ -428,6 +546,8 @@ class _Run:
             self._feed_pairs(conv, x, gamma=gamma, total=total)
         else:
             self.norm(x, gamma=gamma, out=self.reserve(conv, x.shape), total=total)
+            if conv.is_spatial:
+                self.share(self._inputs[conv].newest())
 
     def feed_and_keep(self, conv: _CausalConv, x: _Sum, *, gamma: torch.Tensor) -> torch.Tensor:
         """Do as ``feed``; return ``x`` added up."""
@@ -445,18 +565,21 @@ class _Run:
 
     def convolve(self, conv: _CausalConv) -> torch.Tensor:
         """Return (n, H, W, C') of the frames last fed, without bias."""
+        has_borders = self._has_borders(conv)
         if not conv.is_paired:
-            return conv(self._inputs[conv].window())
+            return conv(self._inputs[conv].window(), has_borders=has_borders)
         shape = self._shapes[conv]
         planes = self._planes[tuple(shape[1:])].view(shape)
-        return conv.convolve_pairs(planes, num_frames=shape[0])
+        return conv.convolve_pairs(planes, num_frames=shape[0], has_borders=has_borders)
 
     def _feed_pairs(
         self, conv: _CausalConv, x: _Sum, *, gamma: torch.Tensor, total: torch.Tensor | None
     ) -> None:
         _, lines, columns, channels = x.shape
         self._shapes[conv] = x.shape
-        planes = self._planes.setdefault(tuple(x.shape[1:]), _Planes(like=conv.like))
+        planes = self._planes.setdefault(
+            tuple(x.shape[1:]), _Planes(has_borders=self.is_striped, like=conv.like)
+        )
         if conv not in self._pasts:
             self._pasts[conv] = torch.zeros(
                 (_PAST, lines, columns, channels), dtype=conv.like.dtype, device=conv.like.device
@@ -470,12 +593,13 @@ class _Run:
             x.values,
             gamma=gamma,
             past=self._pasts[conv],
-            out=planes.view(x.shape)[:, :, :lines, :columns],
+            out=planes.inside(x.shape),
             bias=x.bias,
             residual=x.residual,
             total=total,
             is_phased=x.is_phased,
         )
+        self.share(planes.view(x.shape).flatten(0, 1))
 
     def norm(
         self,
@@ -532,28 +656,49 @@ class _CausalConv:
         """Lines and columns of zeros behind each frame and line of the input."""
         return 0 if self.tiles is None else 1
 
-    def __call__(self, window: torch.Tensor) -> torch.Tensor:
+    @property
+    def is_spatial(self) -> bool:
+        """Whether it reads lines above and below."""
+        return self.tiles is not None or self.weight.shape[-1] > 1
+
+    def __call__(self, window: torch.Tensor, *, has_borders: bool) -> torch.Tensor:
+        """Return (n, H, W, C') without bias; with borders the window brings its padding lines."""
         if self.tiles is None:
-            size = self.weight.shape[-1]
-            result = F.conv3d(
-                window[None].permute(0, 4, 1, 2, 3), self.weight, padding=(0, size // 2, size // 2)
-            )
+            across = self.weight.shape[-1] // 2
+            padding = (0, 0 if has_borders else across, across)
+            result = F.conv3d(window[None].permute(0, 4, 1, 2, 3), self.weight, padding=padding)
             return result.permute(0, 2, 3, 4, 1)[0].contiguous()
         if self.has_kernels:
-            return kernels.causal_conv(window, self.weight, tiles=self.tiles)
-        return kernels.causal_conv_reference(window, self.weight)
+            return kernels.causal_conv(
+                window, self.weight, tiles=self.tiles, has_borders=has_borders
+            )
+        return kernels.causal_conv_reference(window, self.weight, has_borders=has_borders)
 
-    def convolve_pairs(self, planes: torch.Tensor, *, num_frames: int) -> torch.Tensor:
+    def convolve_pairs(
+        self, planes: torch.Tensor, *, num_frames: int, has_borders: bool
+    ) -> torch.Tensor:
         """Return (n, H, W, C'), without bias."""
-        if self.has_kernels:
-            return kernels.paired_conv(planes, self.weight, num_frames=num_frames, tiles=self.tiles)
-        return kernels.paired_conv_reference(planes, self.weight, num_frames=num_frames)
+        convolve = (
+            partial(kernels.paired_conv, tiles=self.tiles)
+            if self.has_kernels
+            else kernels.paired_conv_reference
+        )
+        return convolve(planes, self.weight, num_frames=num_frames, has_borders=has_borders)
 
-    def input_bytes(self, num_frames: int, lines: int, columns: int, options: StreamOptions) -> int:
+    def input_bytes(
+        self,
+        num_frames: int,
+        lines: int,
+        columns: int,
+        *,
+        options: StreamOptions,
+        has_borders: bool,
+    ) -> int:
         """Return what it keeps between steps and, if not paired, what it takes at one."""
         if self.is_paired:
             return _PAST * lines * columns * self.num_channels * self.weight.dtype.itemsize
-        pixels = (lines + self.margin) * (columns + self.margin)
+        borders = 2 if has_borders and self.is_spatial else self.margin
+        pixels = (lines + borders) * (columns + self.margin)
         frames = _PAST + options.spare_steps * num_frames
         return frames * pixels * self.num_channels * self.weight.dtype.itemsize
 
@@ -586,11 +731,13 @@ class _Attention:
     proj: _Linear
 
     def __call__(self, run: _Run, x: _Sum) -> _Sum:
-        frames, lines, columns, channels = x.shape
+        frames, _, columns, channels = x.shape
         normed, kept = x.values.new_empty(x.shape), run.added_up(x)
         run.norm(_Sum(values=kept), gamma=self.gamma, out=normed, is_activated=False)
-        qkv = self.to_qkv(normed.view(frames, 1, lines * columns, channels))
+        whole, own = run.gathered(normed)
+        qkv = self.to_qkv(whole.view(frames, 1, whole.shape[1] * columns, channels))
         query, key, value = qkv.chunk(3, dim=-1)
+        query = query[:, :, own.start * columns : own.stop * columns]
         attended = F.scaled_dot_product_attention(query, key, value)
         return _Sum(values=self.proj(attended).view(x.shape), residual=kept)
 
@@ -610,24 +757,35 @@ class _Upsample:
             # of its past (the library's "Rep").
             assert self.time_conv is None or len(x.values) == 1
             run.has_begun.add(self)
-            rows = run.added_up(x)
+            rows = run.room(x.shape, like=x.values)
+            run.norm(x, total=run.inside(rows))
         else:
             rows = self._doubled(run, x, self.time_conv)
+        run.share(rows)
+        return _Sum(
+            values=self._convolve(rows, has_borders=run.is_striped),
+            bias=self.bias,
+            is_phased=self.is_folded,
+        )
+
+    def _convolve(self, rows: torch.Tensor, *, has_borders: bool) -> torch.Tensor:
         planes = rows.permute(0, 3, 1, 2)
         if not self.is_folded:
             planes = F.interpolate(planes, scale_factor=2.0, mode="nearest-exact")
-        values = F.conv2d(planes, self.weight, padding=1).permute(0, 2, 3, 1).contiguous()
-        return _Sum(values=values, bias=self.bias, is_phased=self.is_folded)
+            planes = planes[:, :, 1:-1] if has_borders else planes
+        values = F.conv2d(planes, self.weight, padding=(0 if has_borders else 1, 1))
+        return values.permute(0, 2, 3, 1).contiguous()
 
     @staticmethod
     def _doubled(run: _Run, x: _Sum, time_conv: _CausalConv) -> torch.Tensor:
         frames, lines, columns, channels = x.shape
         run.norm(x, total=run.reserve(time_conv, x.shape))
         pairs = run.convolve(time_conv).view(frames, lines, columns, 2, channels)
-        rows = x.values.new_empty(frames, 2, lines, columns, channels)
+        rows = run.room((2 * frames, lines, columns, channels), like=x.values)
         bias = time_conv.bias.view(2, 1, 1, channels)
-        torch.add(pairs.permute(0, 3, 1, 2, 4), bias, out=rows)
-        return rows.view(2 * frames, lines, columns, channels)
+        out = run.inside(rows.unflatten(0, (frames, 2)))
+        torch.add(pairs.permute(0, 3, 1, 2, 4), bias, out=out)
+        return rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,232 @@
+"""Every other rank's side: a process that loads weights and works out its part of each message.
+
+``python -m ourvidz.engine.group.follower RANK SIZE DEVICE FD STORE``, started by the leader. It
+ends when the leader does, or when anything goes wrong: the leader then starts a new group.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ourvidz.core.cancel import CancelToken
+from ourvidz.core.clock import SystemClock
+from ourvidz.core.errors import IllegalState, OurVidzError, OutOfMemory
+from ourvidz.core.recorder import SpanRecorder
+from ourvidz.engine import wan
+from ourvidz.engine.context import JobContext
+from ourvidz.engine.group import ranks as group_ranks
+from ourvidz.engine.group.messages import (
+    Begin,
+    DecodeChunk,
+    End,
+    Failed,
+    FollowerSettings,
+    Message,
+    Predict,
+    Ready,
+    StartDecode,
+    TakeText,
+)
+from ourvidz.engine.group.plan import choose_plan
+from ourvidz.engine.group.ranks import Ranks
+from ourvidz.engine.group.share import Step, predict, take_step, work_of
+from ourvidz.engine.residency import Residency
+from ourvidz.models.wan.fast import FastWan, Text
+from ourvidz.models.wan.stream import StreamingDecoder
+from ourvidz.models.wan.stripes import Stripe, gather_frames
+
+_log = logging.getLogger(__name__)
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Job:
+    context: JobContext
+    predictor: FastWan
+    decoder: StreamingDecoder
+    texts: list[Text] = field(default_factory=list[Text])
+    latents: torch.Tensor | None = None
+    chunks: Iterator[torch.Tensor] | None = None
+
+
+class Follower:
+    """Answers one message after another."""
+
+    def __init__(self, *, ranks: Ranks, settings: FollowerSettings, connection: Connection) -> None:
+        """Take the way to the others; nothing is loaded yet."""
+        self._ranks = ranks
+        self._settings = settings
+        self._connection = connection
+        self._clock = SystemClock()
+        self._residency = Residency(
+            device=ranks.device,
+            dtype=settings.dtype,
+            vram_bytes=settings.vram_bytes,
+            host_cache_bytes=settings.host_cache_bytes,
+            clock=self._clock,
+        )
+        self._jobs: dict[int, _Job] = {}
+
+    def handle(self, message: Message) -> None:
+        """Do what the leader says.
+
+        Raises:
+            Exception: whatever goes wrong but for loading, which is answered.
+        """
+        match message:
+            case Begin():
+                self._begin(message)
+            case TakeText():
+                self._take_text(message)
+            case Predict():
+                self._predict(message)
+            case StartDecode():
+                self._start_decode(message)
+            case DecodeChunk():
+                self._decode_chunk(self._jobs[message.job])
+            case End():
+                job = self._jobs.pop(message.job, None)
+                if job is not None:
+                    job.context.release_all()
+
+    def _begin(self, message: Begin) -> None:
+        try:
+            self._jobs[message.job] = self._load(message)
+        except torch.OutOfMemoryError as error:
+            self._fail(message, OutOfMemory(str(error)))
+        except OurVidzError as error:
+            self._fail(message, error)
+        else:
+            self._connection.send(Ready(job=message.job))
+
+    def _fail(self, message: Begin, error: OurVidzError) -> None:
+        self._connection.send(
+            Failed(job=message.job, code=error.code, message=error.message, hint=error.hint)
+        )
+
+    def _load(self, message: Begin) -> _Job:
+        wan.import_libraries()
+        context = JobContext(
+            device=self._ranks.device,
+            residency=self._residency,
+            recorder=SpanRecorder(self._clock),
+            cancel=CancelToken(),
+            clock=self._clock,
+            locate=message.folders.__getitem__,
+            tokenizers={},
+            dtype=self._settings.dtype,
+            variants=message.variants,
+            techniques=message.techniques,
+            cache_dir=self._settings.cache_dir,
+        )
+        try:
+            model_id = message.request.model
+            futures = wan.request_components(context, model_id, with_text_encoder=False)
+            transformer, vae = (context.take(each) for each in (futures.transformer, futures.vae))
+            if model_id in context.variants:
+                transformer = context.denoiser_of(model_id, "transformer", transformer)
+            predictor = wan.predictor_of(context, model_id, transformer)
+            size = self._ranks.size
+            decoder = wan.decoder_of(context, message.request, vae, num_stripes=size)
+            if not isinstance(predictor, FastWan) or not isinstance(decoder, StreamingDecoder):
+                raise IllegalState(f"{model_id} can't be shared by ranks.")
+        except BaseException:
+            context.release_all()
+            raise
+        return _Job(context=context, predictor=predictor, decoder=decoder)
+
+    @torch.inference_mode()
+    def _take_text(self, message: TakeText) -> None:
+        job = self._jobs[message.job]
+        dtype = getattr(torch, message.dtype)
+        embeds = torch.empty(message.shape, dtype=dtype, device=self._ranks.device)
+        job.texts.append(job.predictor.text(self._ranks.broadcast(embeds)))
+
+    def _predict(self, message: Predict) -> None:
+        job = self._jobs[message.job]
+        latents, timestep = take_step(self._ranks, message.shape)
+        step = Step(
+            latents=latents,
+            timestep=timestep,
+            texts=[job.texts[index] for index in message.texts],
+            is_batched=message.is_batched,
+        )
+        work = work_of(job.predictor, step)
+        plan = choose_plan(self._ranks.size, work, self._ranks.figures)
+        predict(self._ranks, job.predictor, plan, step)
+
+    @torch.inference_mode()
+    def _start_decode(self, message: StartDecode) -> None:
+        job = self._jobs[message.job]
+        job.latents = torch.empty(message.shape, device=self._ranks.device)
+        self._ranks.broadcast(job.latents)
+        job.chunks = job.decoder.decode_stripe(job.latents, stripe=stripe_of(self._ranks))
+
+    def _decode_chunk(self, job: _Job) -> None:
+        assert job.chunks is not None, "decoding was started"
+        assert job.latents is not None, "decoding was started"
+        chunk = next(job.chunks, None)
+        if chunk is None:
+            job.chunks = job.latents = None
+            return
+        height = job.latents.shape[3] * job.decoder.scale
+        gather_frames(chunk, stripe=stripe_of(self._ranks), height=height)
+
+
+def stripe_of(ranks: Ranks) -> Stripe:
+    """Return which lines of a clip are ours."""
+    return Stripe(group=None, rank=ranks.rank, size=ranks.size)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one follower until the leader ends."""
+    rank, size = int(arguments[0]), int(arguments[1])
+    device, connection = torch.device(arguments[2]), Connection(int(arguments[3]))
+    logging.basicConfig(level=logging.INFO, format=f"rank {rank}: %(message)s")
+    _end_with_leader()
+    settings: FollowerSettings = connection.recv()
+    if device.type == "cpu" and settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    store = group_ranks.meeting_place(Path(arguments[4]), size)
+    ranks = group_ranks.join(rank=rank, size=size, device=device, store=store)
+    follower = Follower(ranks=ranks, settings=settings, connection=connection)
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(connection, messages), daemon=True).start()
+    while True:
+        try:
+            follower.handle(messages.get())
+        except Exception:  # noqa: BLE001 - the log has it, and the leader a new group
+            _log.exception("this rank ends, and its group with it")
+            return 1
+
+
+def _read(connection: Connection, messages: queue.SimpleQueue[Any]) -> None:
+    """Pass messages on; end the process when the leader is gone, whatever it waits for."""
+    while True:
+        try:
+            messages.put(connection.recv())
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def _end_with_leader() -> None:
+    """Have the kernel end this process with the leader's (Linux), however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+"""What a group's leader tells the other ranks. Tensors follow by broadcast, from rank 0.
+
+Messages travel between a process and its own children, pickled, over a socket pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ourvidz.core.request import GenerationRequest
+from ourvidz.engine.variants import Variant
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FollowerSettings:
+    """What a follower's engine has in common with the leader's."""
+
+    dtype: str
+    vram_bytes: int | None
+    host_cache_bytes: int | None
+    cache_dir: Path | None
+    num_threads: int | None = None  # of torch on a CPU; None: its own choice
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begin:
+    """Load what a job needs and keep it until ``End``. Answered by ``Ready`` or ``Failed``."""
+
+    job: int
+    request: GenerationRequest
+    folders: Mapping[str, Path]  # of the models' checkpoints, by catalogue id
+    variants: Mapping[str, Variant]
+    techniques: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeText:
+    """A job's prompt embeddings come: the next one's."""
+
+    job: int
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predict:
+    """Latents and a timestep come; work out our part of their velocities."""
+
+    job: int
+    texts: tuple[int, ...]
+    shape: Shape
+    is_batched: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartDecode:
+    """A clip's latents come, to be decoded one chunk a ``DecodeChunk``."""
+
+    job: int
+    shape: Shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeChunk:
+    """Decode the next chunk of a job's clip."""
+
+    job: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """A job is over; what it held may go."""
+
+    job: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """A rank has loaded what a job needs."""
+
+    job: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A rank could not load what a job needs."""
+
+    job: int
+    code: str
+    message: str
+    hint: str | None = None
+
+
+Message = Begin | TakeText | Predict | StartDecode | DecodeChunk | End
+Reply = Ready | Failed
