@@ -89,16 +89,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _groups(arguments: argparse.Namespace, folder: Path) -> dict[int, Told]:
     """Run every size; return what its process told."""
-    sizes = sorted(arguments.sizes, reverse=True)
-    total = max(sizes)
+    rounds = _rounds(arguments.sizes)
+    if not arguments.side_by_side:
+        rounds = [[size] for size in sorted(arguments.sizes, reverse=True)]
     told: dict[int, Told] = {}
-    while sizes:
-        together: list[int] = []
-        for size in list(sizes):
-            fits = sum(together) + size <= total
-            if not together or (arguments.side_by_side and fits):
-                together.append(size)
-                sizes.remove(size)
+    for together in rounds:
         first = 0
         running: dict[int, subprocess.Popen[bytes]] = {}
         for size in together:
@@ -130,7 +125,7 @@ def _start(
         ],
         env={
             **os.environ,
-            "CUDA_VISIBLE_DEVICES": ",".join(str(first + rank) for rank in range(size)),
+            "CUDA_VISIBLE_DEVICES": _gpus(first, size),
         },
     )
 
@@ -157,7 +152,12 @@ def _child(arguments: argparse.Namespace) -> None:
             request = _request(settings, arguments, fidelity, take)
             run = run_job(worker, request, out=out, stem=f"{fidelity}{take}")
             (out / f"{fidelity}{take}.mp4").unlink(missing_ok=True)
-            print(f"size {arguments.sizes[0]} {fidelity} {run.wall_s:.2f} s", flush=True)
+            phases = {
+                name: round(seconds, 3)
+                for name, seconds in run.summary["timing"]["phases_s"].items()
+                if seconds > 0.01
+            }
+            print(f"{arguments.sizes[0]} {fidelity} {run.wall_s:.2f} s {phases}", flush=True)
             runs.append({"wall_s": run.wall_s, "timing": run.summary["timing"]})
         told[fidelity] = {"runs": runs}
         if not arguments.no_frames:
@@ -266,7 +266,7 @@ def _worker_results(
 ) -> list[BenchmarkResult]:
     """Run single workers at once; compare their throughput with one alone."""
     fidelity = arguments.fidelities[0]
-    only = ("--fidelities", fidelity, "--no-frames")
+    only = ("--fidelities", fidelity, "--no-frames", "--repeats", "1")
     running = [
         _start(arguments, folder / f"worker{rank}", 1, first=rank, extra=only)
         for rank in range(arguments.workers)
@@ -288,31 +288,61 @@ def _worker_results(
 
 
 def _library_results(arguments: argparse.Namespace) -> list[BenchmarkResult]:
-    """Time the library's forward on each number of GPUs."""
+    """Time the library's forward on each number of GPUs, side by side where they fit."""
+    told: dict[int, list[float]] = {}
+    for together in _rounds(arguments.sizes):
+        first, running = 0, {}
+        for size in together:
+            running[size] = _start_library(arguments, size, first=first)
+            first += size
+        for size, process in running.items():
+            out, error = process.communicate()
+            if process.returncode == 0:
+                told[size] = json.loads(out.strip().splitlines()[-1])
+            else:
+                print(f"the library on {size} GPUs: {error[-800:]}", flush=True)
     results: list[BenchmarkResult] = []
-    alone_s = None
-    for size in sorted(arguments.sizes):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-                *("--nproc-per-node", str(size), "-m", "benchmarks.group_library"),
-                *("--models", str(arguments.models)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            print(f"the library on {size} GPUs: {done.stderr[-800:]}", flush=True)
-            continue
-        times_s = json.loads(done.stdout.strip().splitlines()[-1])
+    for size, times_s in sorted(told.items()):
         case = f"wan_forward@{size}"
         results.append(_figure(case, "diffusers", "library", "seconds", times_s, "s"))
-        alone_s = statistics.median(times_s) if size == 1 else alone_s
-        if alone_s is not None and size > 1:
-            speedups = [alone_s / each for each in times_s]
+        if size > 1 and 1 in told:
+            speedups = [statistics.median(told[1]) / each for each in times_s]
             results.append(_figure(case, "diffusers", "library", "speedup", speedups, "x"))
     return results
+
+
+def _start_library(
+    arguments: argparse.Namespace, size: int, *, first: int
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", str(size), "-m", "benchmarks.group_library"),
+            *("--models", str(arguments.models)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": _gpus(first, size)},
+    )
+
+
+def _rounds(sizes: Sequence[int]) -> list[list[int]]:
+    """Return which sizes run side by side: the largest alone, others as they fit beside it."""
+    total, rest = max(sizes), sorted(sizes, reverse=True)
+    rounds: list[list[int]] = []
+    while rest:
+        together: list[int] = []
+        for size in tuple(rest):
+            if sum(together) + size <= total:
+                together.append(size)
+                rest.remove(size)
+        rounds.append(together)
+    return rounds
+
+
+def _gpus(first: int, size: int) -> str:
+    return ",".join(str(first + rank) for rank in range(size))
 
 
 def _figure(
