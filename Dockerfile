@@ -23,7 +23,7 @@ RUN pip install --constraint constraints.txt --index-url "${TORCH_INDEX}" \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN pip install --constraint constraints.txt ".[engine,hub,gpu,serve,postgres,bridge]"
+RUN pip install --constraint constraints.txt ".[engine,hub,gpu,serve,postgres,bridge,cluster]"
 
 FROM python:3.12-slim-bookworm
 

@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engine,hub,serve,postgres,bridge,otel]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[engine,hub,serve,postgres,bridge,otel,cluster]"
 	@touch $(READY)
 
 demo: $(READY) ## Make a video from a prompt on this machine

@@ -18,12 +18,26 @@ import { Page } from "@/ui/page";
 import { Empty, ErrorState, Loading } from "@/ui/states";
 import { ToastRegion } from "@/ui/toast";
 
-const CreateView = lazy(() => import("@/views/create"));
-const QueueView = lazy(() => import("@/views/queue"));
-const LibraryView = lazy(() => import("@/views/library"));
-const CompareView = lazy(() => import("@/views/compare"));
-const GridView = lazy(() => import("@/views/grid"));
-const PerformanceView = lazy(() => import("@/views/performance"));
+const VIEWS = {
+  "": () => import("@/views/create"),
+  queue: () => import("@/views/queue"),
+  library: () => import("@/views/library"),
+  compare: () => import("@/views/compare"),
+  grid: () => import("@/views/grid"),
+  performance: () => import("@/views/performance"),
+};
+const CreateView = lazy(VIEWS[""]);
+const QueueView = lazy(VIEWS.queue);
+const LibraryView = lazy(VIEWS.library);
+const CompareView = lazy(VIEWS.compare);
+const GridView = lazy(VIEWS.grid);
+const PerformanceView = lazy(VIEWS.performance);
+
+/** Fetch the code of the page that is asked for, while the service says who is there. */
+export function prefetchView(pathname: string): void {
+  const page = pathname.split("/")[1] ?? "";
+  if (Object.hasOwn(VIEWS, page)) VIEWS[page as keyof typeof VIEWS]().catch(() => undefined);
+}
 
 export function App() {
   const { session, error, refetch } = useSession();

@@ -2,7 +2,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ApiError } from "@/api/client";
-import { App } from "@/app";
+import { App, prefetchView } from "@/app";
 import { loadMessages, MessagesProvider } from "@/messages";
 import { followTheme } from "@/stores/preferences";
 import { TipProvider } from "@/ui/tooltip";
@@ -21,6 +21,7 @@ const client = new QueryClient({
 
 async function start(): Promise<void> {
   followTheme();
+  prefetchView(window.location.pathname);
   const { language, messages } = await loadMessages(navigator.languages);
   document.documentElement.lang = language;
   const root = document.getElementById("root");

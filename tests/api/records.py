@@ -20,8 +20,8 @@ def body_of(run) -> dict:
     }
 
 
-def put_run(store, run, **fields) -> Job:
-    """Let a job end with a simulated run's record; return it."""
+def put_run(store, run, *, more=None, **fields) -> Job:
+    """Let a job end with a simulated run's record, and ``more`` in its body; return it."""
     store.submit((make_job(**fields),))
     job = store.claim("w1", lease_s=20.0, overdue_s=900.0)
     spans = [
@@ -34,7 +34,11 @@ def put_run(store, run, **fields) -> Job:
         {"phase": "save", "start_s": 1.0, "end_s": 2.0, "is_background": True},
     ]
     assert store.finish(
-        job.id, job.token, result={"spans": spans}, assets=[make_asset(1)], record=body_of(run)
+        job.id,
+        job.token,
+        result={"spans": spans},
+        assets=[make_asset(1)],
+        record=body_of(run) | (more or {}),
     )
     return store.get(job.id)
 

@@ -1,4 +1,4 @@
-"""Many jobs at once: deleted, and their files in one ZIP."""
+"""Many jobs at once: deleted, cancelled, and their files in one ZIP."""
 
 import io
 import tracemalloc
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ourvidz.api.archive import archive_path, jobs_of_archive, names_of, zip_chunks
+from ourvidz.api.archive import archive_path, jobs_of_archive, names_of, zip_bytes, zip_chunks
 from ourvidz.core.clock import SystemClock
 from ourvidz.core.errors import NotFound
 from ourvidz.core.ids import new_job_id
@@ -118,6 +118,7 @@ def test_an_archive_holds_the_files_under_names_that_say_what_they_are(client, d
     answer = client_of(deps, host="203.0.113.9").get(made["url"])
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/zip"
+    assert int(answer.headers["content-length"]) == len(answer.content)
     assert answer.headers["content-disposition"].startswith('attachment; filename="ourvidz-')
     archive = zipfile.ZipFile(io.BytesIO(answer.content))
     assert archive.testzip() is None
@@ -203,3 +204,101 @@ def test_a_large_archive_is_never_held_in_memory():
     tracemalloc.stop()
     assert total > 2 * num_bytes
     assert peak < 4 * 2**20
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (0,),
+        (65536, 3 * 65536, 0),
+        (2 * GIB - 65536,),  # beside the limit: zipfile leaves room for what might grow
+        (2 * GIB, 65536),  # above it, and the second lies behind it
+    ],
+)
+def test_the_length_is_known_before(sizes):
+    assets = [
+        asset(key=f"{n}.mp4", num_bytes=size, job_id=f"job_00000{n}")
+        for n, size in enumerate(sizes)
+    ]
+    storage = Streams(**{f"{n}.mp4": size for n, size in enumerate(sizes)})
+    assert sum(len(chunk) for chunk in zip_chunks(storage, assets)) == zip_bytes(assets)
+
+
+def test_a_file_that_was_lost_is_left_out_of_the_length(client, deps):
+    jobs = [finished(client, deps, seed=seed) for seed in (1, 2)]
+    url = client.post(ARCHIVES, json={"job_ids": jobs}).json()["url"]
+    lost = deps.store.assets(jobs[0])[0]
+    deps.storage.delete(lost.bucket, lost.key)
+    answer = client.get(url)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert len(zipfile.ZipFile(io.BytesIO(answer.content)).namelist()) == 1
+
+
+# Cancelling
+
+
+CANCEL = "/api/v1/jobs/cancel"
+
+
+def test_several_jobs_are_cancelled_and_the_others_told_apart(client, deps):
+    done = finished(client, deps, seed=1)
+    running = submit(client, seed=2)
+    claimed = deps.store.claim("w", lease_s=60.0, overdue_s=1e9)
+    queued, before, unknown = submit(client, seed=3), submit(client, seed=4), unknown_id()
+    client.post(f"/api/v1/jobs/{before}/cancel")
+    body = {"job_ids": [queued, done, running, unknown, before, queued]}
+    answer = client.post(CANCEL, json=body)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert claimed.id == running
+    assert (found["cancelled"], found["ended"]) == ([queued, running], [done, before])
+    assert [(e["id"], e["error"]["code"]) for e in found["not_cancelled"]] == [
+        (unknown, "not_found")
+    ]
+    assert client.get(f"/api/v1/jobs/{queued}").json()["state"] == "cancelled"
+    assert client.get(f"/api/v1/jobs/{running}").json()["is_cancel_requested"] is True
+    assert client.get(f"/api/v1/jobs/{done}").json()["state"] == "succeeded"
+
+
+def test_a_batch_is_cancelled_as_a_whole(client, deps):
+    jobs = [{"prompt": PROMPT, "seed": seed} for seed in range(4)]
+    made = client.post("/api/v1/jobs/batch", json={"jobs": jobs}).json()
+    ids = [job["id"] for job in made["data"]]
+    finish_job(deps, ids[0])
+    other = submit(client)
+    found = client.post(CANCEL, json={"batch_id": made["batch_id"]}).json()
+    assert sorted(found["cancelled"]) == sorted(ids[1:])
+    assert (found["ended"], found["not_cancelled"]) == ([], [])
+    assert client.get(f"/api/v1/jobs/{other}").json()["state"] == "queued"
+    again = client.post(CANCEL, json={"batch_id": made["batch_id"]}).json()
+    assert again == {"cancelled": [], "ended": [], "not_cancelled": []}
+
+
+def test_jobs_of_others_are_not_cancelled(deps):
+    client = client_of(deps)
+    _, mine = key_for(deps, "jobs:read", "jobs:write", tenant="mine")
+    _, theirs = key_for(deps, "jobs:read", "jobs:write", tenant="theirs")
+    _, reader = key_for(deps, "jobs:read", tenant="mine")
+    job_id = submit(client, mine)
+    body = {"job_ids": [job_id]}
+    assert client.post(CANCEL, json=body, headers=reader).status_code == 403
+    found = client.post(CANCEL, json=body, headers=theirs).json()
+    assert (found["cancelled"], len(found["not_cancelled"])) == ([], 1)
+    assert client.post(CANCEL, json=body, headers=mine).json()["cancelled"] == [job_id]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"job_ids": []},
+        {"job_ids": ["job_0"], "batch_id": "batch_0"},
+        {"batch_id": "x"},
+        {"job_ids": ["job_0"] * 501},
+    ],
+)
+def test_what_does_not_say_which_jobs_is_refused(shared_client, body):
+    assert shared_client.post(CANCEL, json=body).status_code == 400

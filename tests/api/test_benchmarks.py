@@ -210,7 +210,9 @@ def test_what_can_not_be_measured_is_refused_before_anything_runs(client, played
 
 def test_what_is_not_there(client):
     assert client.get(ROOT).json() == {"data": [], "next_cursor": None}
-    for path in ("/active", f"/{RUN_ID}", f"/{RUN_ID}/events", "/..%2F..", "/bench_1"):
+    answer = client.get(f"{ROOT}/active")
+    assert (answer.status_code, answer.json()) == (200, None)
+    for path in (f"/{RUN_ID}", f"/{RUN_ID}/events", "/..%2F..", "/bench_1"):
         assert client.get(f"{ROOT}{path}").status_code == 404
     assert client.post(f"{ROOT}/active/cancel").status_code == 404
 

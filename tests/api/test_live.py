@@ -7,16 +7,18 @@ import pytest
 
 import ourvidz
 from ourvidz.api import live
+from ourvidz.api.benchmarks import Benchmarks
 from ourvidz.api.keys import create_key
 from ourvidz.api.live import MARGIN_S, LiveDesk
 from ourvidz.core.clock import SystemClock
 from ourvidz.jobs.model import Beat
 from ourvidz.jobs.open import open_store
 from tests.api.conftest import client_of, parse
+from tests.api.test_benchmarks import RUN_ID
 from tests.api.test_system import put_worker
 from tests.api.worker import LEASE_S, WORKER, claim, finish_job, publish
 from tests.clocks import ManualClock
-from tests.jobs.factory import make_job
+from tests.jobs.factory import make_asset, make_job, make_request
 
 PROMPT = {"prompt": "a red circle moving left"}
 PATH = "/api/v1/events"
@@ -206,6 +208,49 @@ def test_a_tenant_learns_of_his_own_jobs_alone(server, deps):
     assert server.get(PATH, headers={"Authorization": f"Bearer {blind}"}).status_code == 403
 
 
+def test_new_records_and_decisions_are_told_to_who_may_read_figures(server, deps):
+    secrets = {}
+    for scopes in (("jobs:read",), ("jobs:read", "metrics:read")):
+        _, secrets[scopes] = create_key(
+            store=deps.store, clock=SystemClock(), name="x", tenant="default", scopes=[*scopes]
+        )
+    blind, seeing = ({"Authorization": f"Bearer {secret}"} for secret in secrets.values())
+    with greeted(server, headers=seeing) as listener, greeted(server, headers=blind) as other:
+        job = leave_record(deps.store, "sdxl_image_fast")
+        figures = listener.until(lambda name, data: name == "figures")
+        assert figures == {"job_types": ["sdxl_image_fast"], "are_all": False}
+        deps.store.add_decision({"id": "dec_1"})
+        figures = listener.until(lambda name, data: name == "figures")
+        assert figures == {"job_types": [], "are_all": True}
+        seen = []
+        deps.store.delete_job(job)
+        other.until(
+            lambda name, data: seen.append(name) or (name == "jobs" and job in data["deleted"])
+        )
+        assert "figures" not in seen
+
+
+def test_a_run_of_the_protocol_is_told_as_it_goes_on(server, deps):
+    runs = Benchmarks(deps.settings)
+    folder = runs.directory / RUN_ID
+    with greeted(server) as listener:
+        folder.mkdir(parents=True)
+        state = {"suite": "quick", "job_types": [], "preset": "baseline", "seed": 7, "pid": 1}
+        (runs.directory / ".service.err").write_text(f"{RUN_ID}  begins")
+        (runs.directory / ".service.json").write_text(
+            json.dumps(state | {"started_at": "2026-01-05T08:00:00Z"})
+        )
+        told = listener.until(lambda name, data: name == "benchmark")
+        assert told == {
+            "is_running": False,  # nobody holds its lock
+            "run_id": RUN_ID,
+            "started_at": "2026-01-05T08:00:00Z",
+            "num_ended": 0,
+        }
+        (folder / "runs.jsonl").write_text("{}\n{}\n")
+        assert listener.until(lambda name, data: name == "benchmark")["num_ended"] == 2
+
+
 def test_many_clients_hear_the_same(server):
     with ExitStack() as stack:
         listeners = [stack.enter_context(greeted(server)) for _ in range(12)]
@@ -251,6 +296,13 @@ def store(request, settings):
 def put(store, number=1):
     made = store.submit([make_job() for _ in range(number)])
     return [job.id for job in made.jobs]
+
+
+def leave_record(store, job_type):
+    (job,) = store.submit([make_job(request=make_request(job_type=job_type))]).jobs
+    token = store.claim("w", lease_s=LEASE_S, overdue_s=1e9).token
+    assert store.finish(job.id, token, result={}, assets=[make_asset(1)], record={"total_s": 1.0})
+    return job.id
 
 
 def ids_of(news):
@@ -302,6 +354,41 @@ def test_progress_is_no_change_of_the_queue(store):
     told = desk.news(running.number)
     assert ids_of(told) == [job.id]
     assert told.queue_number == running.queue_number
+
+
+def test_each_reader_learns_which_figures_are_new_to_it(store):
+    clock = ManualClock()
+    desk = LiveDesk(store, clock)
+    leave_record(store, "video_fast")  # before anybody looked: hello covers it
+    begun = desk.news(None)
+    assert (begun.measured, begun.are_figures_new) == ((), False)
+    leave_record(store, "sdxl_image_fast")
+    clock.advance(1)
+    first = desk.news(begun.number)
+    assert (first.measured, first.are_figures_new) == (("sdxl_image_fast",), False)
+    leave_record(store, "video_fast")
+    clock.advance(1)
+    assert desk.news(first.number).measured == ("video_fast",)
+    late = desk.news(begun.number)
+    assert late.measured == ("sdxl_image_fast", "video_fast")
+    assert desk.news(late.number).measured == ()
+    store.add_decision({"id": "dec_1"})
+    clock.advance(1)
+    decided = desk.news(late.number)
+    assert (decided.measured, decided.are_figures_new) == ((), True)
+    assert not desk.news(decided.number).are_figures_new
+
+
+def test_many_new_records_are_not_read_one_by_one(store, monkeypatch):
+    monkeypatch.setattr(live, "_RECORDS", 1)
+    clock = ManualClock()
+    desk = LiveDesk(store, clock)
+    begun = desk.news(None)
+    leave_record(store, "video_fast")
+    leave_record(store, "sdxl_image_fast")
+    clock.advance(1)
+    news = desk.news(begun.number)
+    assert (news.measured, news.are_figures_new) == ((), True)
 
 
 def test_more_than_can_be_told_is_a_gap(store, monkeypatch):

@@ -3,18 +3,22 @@
 import itertools
 import json
 
+import numpy as np
 import pytest
 
 from ourvidz.api.keys import create_key
 from ourvidz.api.performance import PerformanceDesk
 from ourvidz.core.clock import SystemClock
+from ourvidz.perf import baselines as baselines_of
 from ourvidz.perf import survey as survey_of
+from ourvidz.perf import trend as trend_of
 from ourvidz.perf.decisions import Verb, to_json
 from ourvidz.perf.decisions import decide as decided
 from ourvidz.perf.kept import KeptRecords
 from tests.api.conftest import parse
 from tests.api.records import fill, put_run
 from tests.clocks import ManualClock
+from tests.jobs.factory import make_request
 from tests.perf.simulated import BEGIN, environment, make_record, make_runs
 from tests.perf.test_decisions import FINDING
 
@@ -95,6 +99,7 @@ def test_api_and_command_line_say_the_same(client, deps, stepped, monkeypatch, c
         ("denoise", False),
         ("save", True),
     ]
+    assert of_api.pop("device_series") is None
     assert of_api == printed(show_job, stepped[12], against=stepped[0])
 
 
@@ -117,6 +122,43 @@ def test_a_matrix_is_computed_once_for_each_new_record(client, deps, stepped, mo
     client.get(f"{ROOT}/matrix", params={"job_type": JOB_TYPE, "history": False})
     assert len(made) == 3
     assert [row["job_type"] for row in later["rows"] if row["n"]] == [JOB_TYPE]
+
+
+def test_a_new_record_costs_its_own_group_alone(client, deps, stepped, monkeypatch):
+    other = make_request(job_type="sdxl_image_high")
+    for run in make_runs(12, seed=3, first=40):
+        put_run(deps.store, run, request=other)
+    client.get(f"{ROOT}/trends")
+    client.get(f"{ROOT}/matrix")
+    searched, summarised = [], []
+    change_points, summarize = trend_of.change_points, baselines_of.summarize
+    monkeypatch.setattr(
+        trend_of,
+        "change_points",
+        lambda values, **options: searched.append(len(values)) or change_points(values, **options),
+    )
+    monkeypatch.setattr(
+        baselines_of,
+        "summarize",
+        lambda values: summarised.append(len(values)) or summarize(values),
+    )
+    client.get(f"{ROOT}/trends")
+    assert searched == []
+    put_run(deps.store, make_record(60, rng=np.random.default_rng(1)), request=other)
+    client.get(f"{ROOT}/matrix")
+    client.get(f"{ROOT}/trends")
+    client.get(f"{ROOT}/trends", params={"measure": "total"})
+    assert set(searched) == {13}  # the other's 24 were not looked at again
+    assert summarised == [13]
+
+
+def test_a_ledger_has_what_the_gpu_did_to_be_drawn(client, deps):
+    series = {"at_s": [0.1, 0.3], "utilisation": [0.5, None], "power_w": [610.5, 600.0]}
+    told = put_run(deps.store, make_record(0), more={"device_series": series})
+    silent = put_run(deps.store, make_record(1))
+    found = client.get(f"{ROOT}/jobs/{told.id}").json()
+    assert found["device_series"] == series | {"memory_used_bytes": []}
+    assert client.get(f"{ROOT}/jobs/{silent.id}").json()["device_series"] is None
 
 
 def test_a_dear_answer_is_given_again_for_a_while_and_a_decision_shows_at_once(deps, tmp_path):

@@ -172,6 +172,16 @@ def test_workers_are_shown_without_paths(client, deps):
     assert worker["facts"] == {"cache": "(path)"}
 
 
+def test_a_worker_tells_what_its_gpu_does(client, deps):
+    told = {"utilisation": 0.5, "memory_used_bytes": 2**34, "power_w": 612.5}
+    put_worker(deps, facts={"torch": "2.11", "gpu": told})
+    put_worker(deps, id="cpu")
+    workers = {worker["id"]: worker for worker in client.get("/api/v1/workers").json()["data"]}
+    assert workers[WORKER]["gpu"] == told | {"temperature_c": None}
+    assert workers[WORKER]["facts"] == {"torch": "2.11"}
+    assert workers["cpu"]["gpu"] is None
+
+
 MEMORY = {
     "level": "tight",
     "budget_bytes": 1000,

@@ -8,11 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from ourvidz.api.tokens import count_tokens
+from ourvidz.api.tokens import count_tokens, length_check
+from ourvidz.catalog.config import catalogue_of
 from ourvidz.catalog.models import MODELS
+from ourvidz.catalog.resolve import resolve
 from ourvidz.checkpoints.locate import SHIPPED_WEIGHTS
+from ourvidz.core.cancel import CancelToken
+from ourvidz.core.clock import SystemClock
+from ourvidz.core.errors import InvalidRequest
 from ourvidz.core.prompts import clean_prompt
+from ourvidz.core.recorder import SpanRecorder
+from ourvidz.jobs.model import JobKind
 from ourvidz.models.tokenizers import load_tokenizer
+from ourvidz.worker.assemble import assemble_worker
 from tests.api.conftest import client_of
 
 TOKENS = "/api/v1/prompts/tokens"
@@ -172,3 +180,67 @@ def test_counting_needs_neither_torch_nor_transformers():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert told.stdout.strip() == "[]"
+
+
+OVER = "circle " * 96  # with the end token one more than pocket-video reads
+DOORS = {
+    "jobs": ("/api/v1/jobs", {"prompt": OVER, "job_type": "video_fast"}),
+    "expect": ("/api/v1/jobs/expect", {"prompt": OVER, "job_type": "video_fast"}),
+    "batch": (
+        "/api/v1/jobs/batch",
+        {"jobs": [{"prompt": "a"}, {"prompt": OVER, "job_type": "video_fast"}]},
+    ),
+    "grid": (
+        "/api/v1/jobs/grid",
+        {"base": {"prompt": "a", "job_type": "video_fast"}, "axes": {"prompt": ["a", OVER]}},
+    ),
+    "openai": ("/v1/videos", {"prompt": OVER, "model": "video_fast"}),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_the_engine_would_refuse_is_refused_at_every_door(client, deps, door):
+    path, body = DOORS[door]
+    answer = client.post(path, json=body)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["param"]) == ("invalid_request", "prompt")
+    assert "97 tokens" in error["message"]
+    assert "pocket-video reads 96" in error["message"]
+    assert not deps.store.counts().by_state.get("queued")
+
+
+def test_a_negative_prompt_is_checked_too_and_an_enhancers_prompt_is_not(client):
+    body = {"prompt": "a", "negative_prompt": OVER, "job_type": "video_fast"}
+    answer = client.post("/api/v1/jobs", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "negative_prompt")
+    enhanced = {"prompt": OVER, "job_type": "video7b_fast_enhanced"}
+    assert client.post("/api/v1/jobs", json=enhanced).status_code == 201
+    answer = client.post("/api/v1/jobs", json=enhanced | {"negative_prompt": OVER})
+    assert answer.json()["error"]["param"] == "negative_prompt"
+    assert client.post("/api/v1/enhance", json={"prompt": OVER}).status_code == 201
+
+
+def test_the_door_and_the_engine_refuse_with_the_same_words(settings):
+    catalogue = catalogue_of(settings)
+    request = resolve(
+        catalogue=catalogue, settings=settings, prompt=OVER, seed=1, job_type="video_fast"
+    )
+    with pytest.raises(InvalidRequest) as at_the_door:
+        length_check(settings, catalogue)(request, JobKind.GENERATE)
+    worker = assemble_worker(settings=settings, catalogue=catalogue, clock=SystemClock())
+    try:
+        recorder = SpanRecorder(SystemClock())
+        with pytest.raises(InvalidRequest) as in_the_engine:
+            list(worker.engine.generate(request, recorder=recorder, cancel=CancelToken()))
+    finally:
+        worker.engine.close()
+    assert at_the_door.value.message == in_the_engine.value.message
+    assert at_the_door.value.code == in_the_engine.value.code
+
+
+def test_without_the_tokenizer_nothing_is_guessed(settings, make_app_deps):
+    settings = settings.model_copy(update={"profile": "full"})
+    client = client_of(make_app_deps(settings))
+    body = {"prompt": "circle " * 570, "job_type": "video_fast"}
+    assert client.post("/api/v1/jobs", json=body).status_code == 201

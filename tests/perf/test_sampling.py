@@ -12,6 +12,7 @@ from ourvidz.perf.sampling import (
     THROTTLED,
     Sample,
     Sampler,
+    device_series,
     device_summary,
     flags_of,
     host_summary,
@@ -273,3 +274,28 @@ def test_a_driver_that_knows_less_costs_values_not_jobs():
     limits = gpu.limits()
     assert (limits["gpu"], limits["mig"], limits["ecc"]) == ("GPU", True, None)
     assert limits["power_limit_w"] is None
+
+
+def test_a_series_holds_means_of_120_stretches_at_most():
+    few = samples(reading(utilisation=0.5), reading(power_w=None), reading(utilisation=0.25))
+    assert device_series(few, zero_s=99.0) == {
+        "at_s": [1.0, 1.5, 2.0],
+        "utilisation": [0.5, 1.0, 0.25],
+        "memory_used_bytes": [2 * 2**30] * 3,
+        "power_w": [600.0, None, 600.0],
+    }
+    many = samples(*(reading(power_w=float(n)) for n in range(1000)), period_s=0.1)
+    found = device_series(many, zero_s=100.0)
+    assert {len(values) for values in found.values()} == {120}
+    assert found["at_s"] == sorted(found["at_s"])
+    assert (found["at_s"][0], found["at_s"][-1]) == (pytest.approx(0.35), pytest.approx(99.5))
+    assert sum(found["power_w"]) / 120 == pytest.approx(499.5, rel=0.01)
+    assert found["power_w"][0] == pytest.approx(3.5)
+
+
+def test_what_nobody_told_is_left_out_and_a_cpu_has_no_series():
+    silent = samples(reading(power_w=None, memory_used_bytes=None))
+    assert device_series(silent, zero_s=100.0) == {"at_s": [0.0], "utilisation": [1.0]}
+    assert device_series(samples(None, None), zero_s=100.0) == {}
+    assert device_series(samples(reading()), zero_s=200.0) == {}
+    assert device_series((), zero_s=0.0) == {}

@@ -7,6 +7,7 @@ import pytest
 
 from ourvidz.core.errors import InvalidRequest, NotFound
 from ourvidz.perf.decisions import Effect, Verb, decide
+from ourvidz.perf.matrix import matrix
 from ourvidz.perf.record import Origin
 from ourvidz.perf.trend import MarkKind, Note, change_of, marks_of, notes_from_json, trends
 from tests.perf.simulated import BEGIN, ENVIRONMENT, environment, make_record, make_runs
@@ -222,3 +223,23 @@ def test_a_change_is_found_by_the_beginning_of_its_id():
 def test_json_of_a_series():
     body = only(stepped(environment=environment(torch="3"))).to_json()
     assert json.loads(json.dumps(body, allow_nan=False))["changes"][0]["effect"] == "regression"
+
+
+def test_a_change_has_one_id_whatever_is_asked_for():
+    runs = [
+        *make_runs(12, seed=6),
+        *make_runs(2, seed=9, first=12, slower={"decode": 1.5, "save": 2.0}),
+        *make_runs(12, seed=7, first=14, slower={"denoise": 1.2, "decode": 1.5, "save": 2.0}),
+    ]
+    (whole,) = only(runs).changes
+    names = [each.measure for each in whole.measures]
+    assert {"total", "decode", "save"} <= set(names)
+    starts = {each.measure: each.at_record for each in whole.measures}
+    assert starts["total"] != starts["decode"]
+    for name in names:
+        (one,) = only(runs, measures={name}).changes
+        assert (one.id, one.at_record, one.decision) == (whole.id, whole.at_record, whole.decision)
+        assert [each.measure for each in one.measures] == [name]
+    assert only(runs, measures={"upload"}).changes == ()
+    (row,) = matrix(runs, job_types=["video_fast"]).rows
+    assert row.change == whole.id

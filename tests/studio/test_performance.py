@@ -107,3 +107,36 @@ def test_what_runs_now_is_followed_phase_by_phase(service, page):
     expect(running.get_by_text("Denoise").first).to_be_visible(timeout=WAIT_MS)
     service.post(f"/jobs/{job}/cancel")
     expect(page.get_by_text("Nothing is running")).to_be_visible(timeout=WAIT_MS)
+
+
+def test_a_run_of_the_protocol_is_followed_in_two_windows_over_one_stream_each(
+    service, open_window
+):
+    windows = [open_window(), open_window()]
+    streams = {window: [] for window in windows}
+    for window in windows:
+        window.on(
+            "request",
+            lambda request, window=window: (
+                streams[window].append(request.url)
+                if request.resource_type == "eventsource"
+                else None
+            ),
+        )
+        window.goto(f"{service.url}/performance/protocol")
+        expect(window.get_by_role("button", name="Live")).to_be_visible()
+    page = windows[0]
+    page.get_by_role("checkbox", name="SDXL image fast").check()
+    page.get_by_role("button", name="Quick").click()
+    page.get_by_role("switch", name="Run although pre-flight refuses").click()
+    page.get_by_role("button", name="Start run").click()
+    for window in windows:
+        expect(window.get_by_text(re.compile("^[1-3] of 3 runs done$"))).to_be_visible(
+            timeout=2 * WAIT_MS
+        )
+    for window in windows:
+        expect(window.get_by_text(re.compile("^Protocol, Quick, 3 of 3"))).to_be_visible(
+            timeout=2 * WAIT_MS
+        )
+        assert {url.split("/api/v1")[1] for url in streams[window]} == {"/events"}
+    assert not service.get("/benchmarks/active")["is_running"]

@@ -163,7 +163,9 @@ def test_a_job_is_stopped_in_the_middle_of_its_steps_and_tried_again(emptied, op
     job = emptied.submit(prompt, **LONG)
     card = running(page, prompt)
     expect(card).to_contain_text(re.compile(r"Denoise · step [1-9]\d? of 50"), timeout=WAIT_MS)
-    expect(card.get_by_role("img", name=f"Preview of {prompt}")).to_be_visible(timeout=WAIT_MS)
+    preview = card.get_by_role("img", name=f"Preview of {prompt}")
+    expect(preview).to_be_visible(timeout=WAIT_MS)
+    assert preview.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     pressed = time.monotonic()
     page.get_by_role("button", name=f"Cancel “{prompt}”").click()
     expect(card.get_by_text("Cancelling…")).to_be_visible(timeout=2000)

@@ -12,6 +12,8 @@ from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
 from ourvidz.core.phase import Phase
 from ourvidz.core.recorder import SpanRecorder
+from ourvidz.core.workload import workload_facts
+from ourvidz.jobs.model import WorkerInfo
 from ourvidz.jobs.open import open_store
 from ourvidz.models import reading
 from ourvidz.worker.assemble import assemble_runner
@@ -239,3 +241,102 @@ def test_idle_time_keeps_default_negative_prompts_once_their_encoder_is_here(
     assert encode.facts["cached"] is True
     assert (IMAGE, "text_encoder") not in places(other)
     other.close()
+
+
+# Beside other workers
+
+
+class Held(Told):
+    """Has models, and a device of some size."""
+
+    def __init__(self, *models):
+        super().__init__()
+        for model in models:
+            self.load(model)
+
+
+def put_peer(store, worker_id, *, resident=(), budget_bytes=0, state="idle"):
+    store.put_worker(
+        WorkerInfo(
+            id=worker_id,
+            host="h",
+            pid=1,
+            device="test",
+            state=state,
+            started_at=0.0,
+            seen_at=0.0,
+            models=(),
+            resident=dict.fromkeys(resident, 10),
+            jobs=(),
+            facts={"memory": {"budget_bytes": budget_bytes}},
+        )
+    )
+
+
+def part_of(store, worker_id, runner, *, sizes):
+    foresight = Foresight(
+        store=store, runner=runner, models=(), poll_s=0.05, worker_id=worker_id, sizes=sizes
+    )
+    foresight.look(is_idle=True)
+    assert runner.is_told.wait(30)
+    foresight.close()
+    ((part, is_idle),) = runner.expected
+    assert is_idle
+    return part
+
+
+def use(store, job_type, times):
+    """Jobs of a type that were there and are no more."""
+    for _ in range(times):
+        store.submit([make_job(request=make_request(job_type=job_type))])
+        job = store.claim("w", lease_s=20.0, overdue_s=900.0)
+        body = {"request": workload_facts(job.request)}
+        store.finish(job.id, job.token, result={}, assets=[], record=body)
+
+
+def test_two_workers_divide_what_no_worker_holds_alone(store):
+    use(store, "video_fast", 3)
+    use(store, "sdxl_image_fast", 1)
+    for name in ("a", "b"):
+        put_peer(store, name, budget_bytes=15)
+    sizes = {"video-model": 10, "image-model": 10}
+    parts = [part_of(store, name, Held(), sizes=sizes) for name in ("a", "b")]
+    assert sorted(parts) == [("image-model",), ("video-model",)]
+    put_peer(store, "b", budget_bytes=15, state="draining")  # then one is alone
+    assert part_of(store, "a", Held(), sizes=sizes) == ("video-model", "image-model")
+
+
+def test_an_idle_worker_makes_room_for_what_nobody_has(store):
+    use(store, "video_fast", 1)
+    put_peer(store, "a", resident=["stranger"], budget_bytes=15)
+    put_peer(store, "b", resident=["other"], budget_bytes=5)
+    runner = Held("stranger")
+    sizes = {"video-model": 10, "stranger": 10}
+    assert part_of(store, "a", runner, sizes=sizes) == ("video-model",)
+    assert runner.resident() == {}
+    put_peer(store, "b", resident=["video-model"], budget_bytes=15)
+    keeping = Held("stranger")
+    part_of(store, "a", keeping, sizes=sizes)
+    assert keeping.resident().keys() == {"stranger"}  # a second copy is not worth it
+
+
+def test_no_room_is_made_for_what_never_worked(store):
+    store.submit([make_job(request=make_request(job_type="video_fast"))])  # nobody has its files
+    put_peer(store, "a", resident=["stranger"], budget_bytes=15)
+    put_peer(store, "b", budget_bytes=5)
+    runner = Held("stranger")
+    sizes = {"video-model": 10, "stranger": 10}
+    assert part_of(store, "a", runner, sizes=sizes) == ("video-model",)
+    assert runner.resident().keys() == {"stranger"}
+
+
+def test_what_was_used_at_this_hour_of_earlier_weeks_is_expected(store, monkeypatch):
+    use(store, "video_fast", 2)
+    put_peer(store, "a", budget_bytes=10)
+    put_peer(store, "b", budget_bytes=0)
+    now = store.now()
+    monkeypatch.setattr(store, "now", lambda: now + 7 * 86400.0)
+    monkeypatch.setattr(store, "demand", lambda **_: ())  # not in the last hour
+    assert part_of(store, "a", Held(), sizes={"video-model": 10}) == ("video-model",)
+    monkeypatch.setattr(store, "now", lambda: now + 7 * 86400.0 + 12 * 3600.0)
+    assert part_of(store, "a", Held(), sizes={"video-model": 10}) == ()

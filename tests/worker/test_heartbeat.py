@@ -3,7 +3,8 @@
 import pytest
 
 from ourvidz.jobs.model import BeatReply
-from ourvidz.worker.heartbeat_process import HeartbeatState
+from ourvidz.perf.nvml import GpuReading
+from ourvidz.worker.heartbeat_process import GpuWatch, HeartbeatState, gpu_facts
 
 LEASE_S, BEAT_S, HANG_S = 20.0, 5.0, 300.0
 
@@ -74,3 +75,23 @@ def test_a_new_attempt_of_the_same_job_is_its_own(state):
 
 def alive(*job_ids):
     return {job_id: BeatReply(is_alive=True, cancel_requested=False) for job_id in job_ids}
+
+
+def test_a_workers_row_tells_its_gpu_and_nothing_on_a_cpu():
+    watch = GpuWatch()
+    assert watch.facts("cpu") == {}
+    reading = GpuReading(
+        utilisation=0.97,
+        memory_used_bytes=2**30,
+        sm_clock_mhz=1980.0,
+        power_w=612.5,
+        temperature_c=None,
+        is_power_capped=False,
+        slowed_by=(),
+    )
+    assert gpu_facts(reading) == {
+        "utilisation": 0.97,
+        "memory_used_bytes": 2**30,
+        "power_w": 612.5,
+        "temperature_c": None,
+    }

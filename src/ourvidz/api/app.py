@@ -112,8 +112,8 @@ def create_app(deps: AppDeps, *, studio_files: Path = STUDIO_FILES) -> FastAPI:
         deps.store, records, data_dir=deps.settings.data_dir, clock=deps.clock
     )
     app.state.attempts = AttemptLimiter(clock=deps.clock)
-    app.state.live = LiveDesk(deps.store, deps.clock)
     app.state.benchmarks = Benchmarks(deps.settings)
+    app.state.live = LiveDesk(deps.store, deps.clock, benchmarks=app.state.benchmarks)
     app.state.error_renderers = ERROR_RENDERERS
     app.state.started_at = deps.clock.now()
     app.state.studio = studio_files

@@ -11,6 +11,8 @@ import io
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -29,6 +31,7 @@ _PREFIX = "job_"
 _MAX_TEXT_BYTES = 64_000  # of a token that is ours: 500 ids
 _SHORT_ID_CHARS = 6
 _RAW_DEFLATE = -15
+_MOST_LOOKS = 16  # at files at a time: an object store takes milliseconds for each
 
 
 # The address
@@ -98,7 +101,8 @@ def zip_chunks(
 ) -> Generator[bytes, None, None]:
     """Return a ZIP of files, piece by piece. They are stored as they are: videos don't shrink.
 
-    A file that was deleted in the meantime is left out.
+    A file that was deleted in the meantime is left out: the ZIP is whole, and shorter than
+    ``zip_bytes`` said.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
@@ -117,6 +121,36 @@ def zip_chunks(
                     yield sink.take()
             yield sink.take()
     yield sink.take()
+
+
+def present(storage: AssetStorage, assets: Sequence[StoredAsset]) -> list[StoredAsset]:
+    """Return those whose files are there, with the bytes that these have."""
+
+    def look(asset: StoredAsset) -> StoredAsset | None:
+        try:
+            return replace(asset, num_bytes=storage.stat(asset.bucket, asset.key).num_bytes)
+        except NotFound:
+            return None
+
+    with ThreadPoolExecutor(max_workers=_MOST_LOOKS) as looks:
+        return [asset for asset in looks.map(look, assets) if asset is not None]
+
+
+def zip_bytes(assets: Sequence[StoredAsset]) -> int:
+    """Return how long the ZIP of ``zip_chunks`` is: what is stored as it is has a known length.
+
+    A local header, the file, what follows one that was streamed, an entry of the directory; and
+    the directory's end. Fields of what is larger than 2 GiB, or lies behind that, are longer.
+    """
+    offset = directory = 0
+    for asset, name in zip(assets, names_of(assets), strict=True):
+        num_chars, size = len(name.encode()), asset.num_bytes
+        is_large = size * 1.05 > zipfile.ZIP64_LIMIT
+        longer = 16 * (size > zipfile.ZIP64_LIMIT) + 8 * (offset > zipfile.ZIP64_LIMIT)
+        directory += 46 + num_chars + (4 + longer if longer else 0)
+        offset += 30 + num_chars + size + (20 + 24 if is_large else 16)
+    is_large = max(offset, directory) > zipfile.ZIP64_LIMIT
+    return offset + directory + 22 + (56 + 20 if is_large else 0)
 
 
 def names_of(assets: Iterable[StoredAsset]) -> list[str]:

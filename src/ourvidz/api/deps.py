@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
+from ourvidz.api.tokens import length_check
 from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings
 from ourvidz.core.clock import Clock, SystemClock
@@ -67,6 +68,7 @@ def make_deps(
             policy=policy,
             clock=clock,
             expect=forecaster.expect_cold,
+            check_length=length_check(settings, catalogue),
         ),
         forecaster=forecaster,
         policy=policy,

@@ -18,9 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 import ourvidz
 from ourvidz.api.auth import Principal
+from ourvidz.api.benchmarks import Benchmarks
 from ourvidz.api.deps import AppDeps
 from ourvidz.api.events import BEAT_S, MEDIA_TYPE, RETRY_MS
-from ourvidz.api.live_schemas import LiveHello, LiveJobs
+from ourvidz.api.live_schemas import LiveBenchmark, LiveFigures, LiveHello, LiveJobs
 from ourvidz.api.overview import queue_answer, worker_list
 from ourvidz.api.schemas import Answer, QueueAnswer, WorkerList
 from ourvidz.api.views import Viewer
@@ -31,6 +32,7 @@ from ourvidz.jobs.changes import Changes, Deletion
 from ourvidz.jobs.model import Job, WorkerInfo
 from ourvidz.jobs.store import JobStore
 from ourvidz.jobs.watching import ChangeWatch
+from ourvidz.perf.protocol.results import RUNS
 
 LOOK_S = 0.25  # between two looks of one stream, at least
 _SHARED_S = 0.1  # a look serves every stream for so long
@@ -41,6 +43,8 @@ MOST_CHANGES = 1000  # more at once are read faster than told
 _MOST_KEPT = 2000
 _PAGE = 200  # jobs of one event
 _IDS = 500  # of one statement
+_RECORDS = 100  # more new ones are not read: all figures are another ones then
+_FIGURES_SCOPE = "metrics:read"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +58,15 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """What the performance figures follow from."""
+
+    newest: int = 0  # record
+    number: int = 0  # of records
+    num_decisions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class News:
     """What a reader has not seen yet."""
 
@@ -62,14 +75,20 @@ class News:
     changes: tuple[Change, ...]
     queue_number: int  # grows when the queue may have changed
     workers: tuple[WorkerInfo, ...]
+    measured: tuple[str, ...]  # job types that have new records
+    are_figures_new: bool  # of every job type
+    benchmark: LiveBenchmark | None
 
 
 class LiveDesk:
     """Keeps the last changes of the store, found when somebody asks. For all threads."""
 
-    def __init__(self, store: JobStore, clock: Clock) -> None:
+    def __init__(
+        self, store: JobStore, clock: Clock, *, benchmarks: Benchmarks | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._benchmarks = benchmarks
         self._lock = threading.Lock()
         self._looked_s: float | None = None
         self._version: int | None = None
@@ -83,6 +102,10 @@ class LiveDesk:
         self._log: OrderedDict[str, Change] = OrderedDict()  # the newest last
         self._paused: tuple[str, ...] = ()
         self._workers: tuple[WorkerInfo, ...] = ()
+        self._figures = Figures()
+        self._figures_number = 0  # when the figures of every job type became others
+        self._measured: dict[str, int] = {}  # when a job type's did
+        self._benchmark: LiveBenchmark | None = None
         self._queues: dict[str | None, tuple[int, QueueAnswer]] = {}
         self._queue_lock = threading.Lock()
 
@@ -114,6 +137,13 @@ class LiveDesk:
                 changes=tuple(reversed(changes)),
                 queue_number=self._queue_number,
                 workers=self._workers,
+                measured=tuple(
+                    job_type
+                    for job_type, since in sorted(self._measured.items())
+                    if number is not None and since > number
+                ),
+                are_figures_new=number is not None and self._figures_number > number,
+                benchmark=self._benchmark,
             )
 
     def _look(self) -> None:
@@ -136,6 +166,8 @@ class LiveDesk:
         self._remember(changes)
         self._paused = changes.paused
         self._workers = self._store.workers()
+        self._figures = self._read_figures()
+        self._benchmark = self._read_benchmark()
         self._number += 1
         self._start_over()
 
@@ -154,6 +186,9 @@ class LiveDesk:
         deleted = [each for each in changes.deletions if each.seq not in self._deletions]
         workers = self._store.workers()
         jobs = list(self._read(touched)) if len(touched) <= MOST_CHANGES else []
+        figures = self._read_figures()
+        measured = self._measured_since(figures)
+        benchmark = self._read_benchmark()
         # All that can fail is done.
         self._number += 1
         if len(touched) + len(deleted) > MOST_CHANGES:
@@ -163,8 +198,39 @@ class LiveDesk:
         if changes.paused != self._paused or len(workers) != len(self._workers):
             self._queue_number = self._number
         self._paused, self._workers = changes.paused, workers
+        if measured is None:
+            self._figures_number = self._number
+        else:
+            self._measured.update(dict.fromkeys(measured, self._number))
+        self._figures, self._benchmark = figures, benchmark
         self._remember(changes)
         return True
+
+    def _read_figures(self) -> Figures:
+        newest, number = self._store.perf_head()
+        return Figures(newest=newest, number=number, num_decisions=len(self._store.decisions()))
+
+    def _measured_since(self, now: Figures) -> set[str] | None:
+        """Return the job types that have new records; None: the figures of all are new."""
+        before = self._figures
+        num_new = now.number - before.number
+        if now.num_decisions != before.num_decisions or not 0 <= num_new <= _RECORDS:
+            return None
+        if now.newest == before.newest:
+            return set() if num_new == 0 else None
+        records = self._store.perf_records(after=before.newest, limit=_RECORDS)
+        return {each.job_type for each in records}
+
+    def _read_benchmark(self) -> LiveBenchmark | None:
+        last = None if self._benchmarks is None else self._benchmarks.last()
+        if self._benchmarks is None or last is None:
+            return None
+        return LiveBenchmark(
+            is_running=last.is_running,
+            run_id=last.run_id,
+            started_at=last.started_at,
+            num_ended=0 if last.run_id is None else _num_ended(self._benchmarks, last.run_id),
+        )
 
     def _read(self, job_ids: Sequence[str]) -> Iterator[Job]:
         for begin in range(0, len(job_ids), _IDS):
@@ -194,6 +260,13 @@ class LiveDesk:
         over = [each.seq for each in changes.deletions if each.at < changes.now - MARGIN_S]
         self._after = max(over, default=self._after)
         self._deletions = {each.seq for each in changes.deletions if each.seq > self._after}
+
+
+def _num_ended(benchmarks: Benchmarks, run_id: str) -> int:
+    try:
+        return (benchmarks.directory / run_id / RUNS).read_bytes().count(b"\n")
+    except OSError:  # nothing ended yet
+        return 0
 
 
 def _place(job: Job) -> tuple[object, ...]:
@@ -254,6 +327,7 @@ class _Reader:
     _queue_number: int = 0
     _queue: QueueAnswer | None = None
     _workers: WorkerList | None = field(default=None)
+    _benchmark: LiveBenchmark | None = None
 
     def read(self) -> list[str]:
         """Return the events that are due."""
@@ -264,6 +338,7 @@ class _Reader:
         workers = worker_list([replace(each, seen_at=0.0) for each in news.workers], tenant)
         if is_first or news.is_gap:
             self._queue_number, self._queue, self._workers = news.queue_number, None, workers
+            self._benchmark = news.benchmark
             return [self._hello()]
         texts = self._jobs(news.changes)
         if news.queue_number > self._queue_number:
@@ -272,6 +347,18 @@ class _Reader:
         if workers != self._workers:
             self._workers = workers
             texts.append(as_text("workers", worker_list(news.workers, tenant)))
+        if self.who.may(_FIGURES_SCOPE):
+            texts += self._performance(news)
+        return texts
+
+    def _performance(self, news: News) -> list[str]:
+        texts: list[str] = []
+        if news.measured or news.are_figures_new:
+            figures = LiveFigures(job_types=list(news.measured), are_all=news.are_figures_new)
+            texts.append(as_text("figures", figures))
+        if news.benchmark is not None and news.benchmark != self._benchmark:
+            self._benchmark = news.benchmark
+            texts.append(as_text("benchmark", news.benchmark))
         return texts
 
     def _hello(self) -> str:

@@ -23,8 +23,24 @@ class LiveJobs(Answer):
     deleted: list[str]
 
 
+class LiveFigures(Answer):
+    """Performance figures are other ones than before: read those that you show."""
+
+    job_types: list[str] = Field(description="Of these alone there are new records.")
+    are_all: bool = Field(description="Figures of every job type: a decision was made, say.")
+
+
+class LiveBenchmark(Answer):
+    """How the last run of the protocol that the service started goes on."""
+
+    is_running: bool
+    run_id: str | None = Field(description="null until it has passed pre-flight.")
+    started_at: str
+    num_ended: int = Field(description="Jobs of the run that ended. Its events tell of each.")
+
+
 class LiveEvent(Answer):
     """One server-sent event: its name, and what its data holds as JSON."""
 
-    event: Literal["hello", "jobs", "queue", "workers"]
-    data: LiveHello | LiveJobs | QueueAnswer | WorkerList
+    event: Literal["hello", "jobs", "queue", "workers", "figures", "benchmark"]
+    data: LiveHello | LiveJobs | QueueAnswer | WorkerList | LiveFigures | LiveBenchmark

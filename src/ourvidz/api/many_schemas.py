@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from ourvidz.api.schemas import Answer, ErrorDetail, Strict
 
@@ -22,6 +22,42 @@ class JobIds(Strict):
     )
 
     job_ids: list[JobIdText] = Field(min_length=1, max_length=MAX_JOBS_AT_ONCE)
+
+
+class CancelRequest(Strict):
+    """Which jobs are to be cancelled: by id, or all of a batch."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"job_ids": ["job_01k9w8n0c4kq4v7m2x5y6z7a8b"]}]}
+    )
+
+    job_ids: list[JobIdText] | None = Field(default=None, min_length=1, max_length=MAX_JOBS_AT_ONCE)
+    batch_id: str | None = Field(
+        default=None,
+        pattern=r"^batch_[0-9a-z]{1,60}$",
+        description="All jobs of one submit that have not ended.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.job_ids is None) == (self.batch_id is None):
+            raise ValueError("exactly one of job_ids and batch_id must be given")
+        return self
+
+
+class NotCancelled(Answer):
+    """A job that could not be cancelled, and why."""
+
+    id: str
+    error: ErrorDetail
+
+
+class CancelledJobs(Answer):
+    """What became of the jobs that were to be cancelled."""
+
+    cancelled: list[str] = Field(description="They will not run, or stop within a step.")
+    ended: list[str] = Field(description="They had ended before, and stay as they are.")
+    not_cancelled: list[NotCancelled]
 
 
 class NotDeleted(Answer):

@@ -23,6 +23,8 @@ from ourvidz.perf.record import Origin
 
 if TYPE_CHECKING:
     from ourvidz.perf.history.schema import NamedHistory
+    from ourvidz.perf.matrix import Expect
+    from ourvidz.perf.report.expected import Expectations
     from ourvidz.perf.survey import Survey
 
 T = TypeVar("T")
@@ -78,6 +80,7 @@ class PerformanceDesk:
         self._others: Hashable = None  # what answers depend on beside the records
         self._seen: Seen | None = None
         self._answers: dict[Hashable, _Answer] = {}
+        self._expectations: Expectations | None = None
 
     def look(self) -> Seen:
         """Return what is known now."""
@@ -138,6 +141,14 @@ class PerformanceDesk:
     def _may_rest(self, known: _Answer) -> bool:
         age_s = self._clock.monotonic() - known.made_s
         return known.cost_s >= _DEAR_S and age_s < min(_LONGEST_REST_S, _REST * known.cost_s)
+
+    def expect(self, survey: Survey) -> Expect:
+        """Return what tells what runs should have taken, kept until enough others came."""
+        from ourvidz.perf.report.expected import Expectations
+
+        with self._lock:
+            self._expectations = self._expectations or Expectations()
+            return self._expectations.of(survey.own)
 
     def history(self, name: str | None) -> NamedHistory:
         """Return a history by its name; the shipped one where none is named.

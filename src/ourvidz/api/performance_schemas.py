@@ -336,6 +336,15 @@ class SpanAnswer(Answer):
     facts: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+class DeviceSeries(Answer):
+    """What the GPU did over a job: lists of one length, 120 values at most."""
+
+    at_s: list[float] = Field(description="Seconds since the job's first, as of spans.")
+    utilisation: list[float | None] = Field(description="0 to 1; empty where nobody could tell.")
+    memory_used_bytes: list[int | None] = Field(description="By all processes; or empty.")
+    power_w: list[float | None] = Field(description="Or empty.")
+
+
 class JobPerformance(Answer):
     """One job's ledger and what is said of it."""
 
@@ -344,6 +353,9 @@ class JobPerformance(Answer):
     score: ScoreAnswer
     against: dict[str, Any] | None = Field(description="The verdict beside the job named.")
     spans: list[SpanAnswer] = Field(description="Empty where the job itself was deleted.")
+    device_series: DeviceSeries | None = Field(
+        description="What the GPU did meanwhile; null without one, and of older records."
+    )
 
 
 class RecordBrief(Answer):

@@ -634,6 +634,15 @@ class WorkerMemory(Answer):
     components: list[PlacedComponent]
 
 
+class WorkerGpu(Answer):
+    """What a worker's GPU did at its last beat; null where the driver does not tell."""
+
+    utilisation: float | None = Field(description="Share of the last second or so, 0 to 1.")
+    memory_used_bytes: int | None = Field(description="By all processes.")
+    power_w: float | None
+    temperature_c: float | None
+
+
 class WorkerAnswer(Answer):
     """A worker process."""
 
@@ -647,6 +656,7 @@ class WorkerAnswer(Answer):
     resident: dict[str, int]
     jobs: list[str]
     memory: WorkerMemory | None = Field(description="null until the worker has told it.")
+    gpu: WorkerGpu | None = Field(description="As of `seen_at`; null on a CPU.")
     facts: dict[str, Any]
 
 

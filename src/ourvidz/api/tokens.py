@@ -16,11 +16,14 @@ from typing import Any, Literal, cast
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from ourvidz.catalog.catalogue import Catalogue
 from ourvidz.catalog.config import Settings
 from ourvidz.catalog.models import Model
 from ourvidz.checkpoints.confirmations import folder_of
 from ourvidz.core.errors import CheckpointInvalid, ModelMissing
-from ourvidz.core.prompts import clean_prompt
+from ourvidz.core.prompts import check_token_count, clean_prompt
+from ourvidz.core.request import GenerationRequest
+from ourvidz.jobs.model import JobKind
 
 EncoderName = Literal["text_encoder", "text_encoder_2", "enhancer"]
 
@@ -65,6 +68,38 @@ def count_tokens(settings: Settings, model: Model, text: str) -> dict[EncoderNam
         tokenizer = _tokenizer(folder / encoder.folder, model.id)
         counts[encoder.name] = len(tokenizer.encode(encoder.clean(text)).ids)
     return counts
+
+
+def length_check(
+    settings: Settings, catalogue: Catalogue
+) -> Callable[[GenerationRequest, JobKind], None]:
+    """Return what refuses prompts that the model would cut, as the engine does when a job runs.
+
+    A prompt that an enhancer reads may have any length. Where the model's tokenizer is not on this
+    machine nothing is refused: the worker has it, and refuses.
+    """
+
+    def check(request: GenerationRequest, kind: JobKind) -> None:
+        """Raise InvalidRequest where a text is too long."""
+        if kind is JobKind.ENHANCE:
+            return
+        model = catalogue.models[request.model]
+        texts = {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+        for param, text in texts.items():
+            if param == "prompt" and request.enhancement is not None:
+                continue
+            try:
+                counts = count_tokens(settings, model, text)
+            except (ModelMissing, CheckpointInvalid):
+                return
+            check_token_count(
+                max(counts.values()),
+                limit=model.prompt_token_limit,
+                model_id=model.id,
+                param=param,
+            )
+
+    return check
 
 
 def _tokenizer(folder: Path, model_id: str) -> Tokenizer:

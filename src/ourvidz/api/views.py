@@ -32,6 +32,7 @@ from ourvidz.api.schemas import (
     QuotaValues,
     Wait,
     WorkerAnswer,
+    WorkerGpu,
     WorkerMemory,
 )
 from ourvidz.core.job import JobState
@@ -98,7 +99,7 @@ def event_answer(event: Event) -> EventAnswer:
 def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
     """Return one worker."""
     facts = dict(worker.facts)
-    memory = facts.pop("memory", None)
+    memory, gpu = facts.pop("memory", None), facts.pop("gpu", None)
     return WorkerAnswer(
         id=worker.id,
         host=worker.host,
@@ -110,8 +111,14 @@ def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
         resident={model: int(num_bytes) for model, num_bytes in worker.resident.items()},
         jobs=list(worker.jobs),
         memory=_memory(memory) if memory else None,
+        gpu=_gpu(gpu) if gpu else None,
         facts=scrubbed(facts),
     )
+
+
+def _gpu(told: Mapping[str, Any]) -> WorkerGpu:
+    """Return what a worker told of its GPU; a worker of another release may tell less."""
+    return WorkerGpu(**{name: told.get(name) for name in WorkerGpu.model_fields})
 
 
 def _memory(told: Mapping[str, Any]) -> WorkerMemory:

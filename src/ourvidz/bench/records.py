@@ -34,7 +34,7 @@ __all__ = [
     "write_record",
 ]
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.+@-]*")  # @N: on N GPUs
 _COMMIT = re.compile(r"[0-9a-f]{7,40}(-dirty)?")
 # Two or more components from the root, or a drive: "GiB/s" and "s/it" are no paths.
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:[\w.+-]+/)+|\b[A-Za-z]:\\")
@@ -249,7 +249,7 @@ def _is_utc(text: str) -> bool:
 
 
 def _require_name(field: str, value: str) -> None:
-    _require(_NAME.fullmatch(value) is not None, field, value, "lower case, digits and _ . + -")
+    _require(_NAME.fullmatch(value) is not None, field, value, "lower case, digits and _ . + @ -")
 
 
 def _require_anonymous(field: str, text: str) -> None:

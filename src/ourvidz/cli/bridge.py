@@ -44,6 +44,7 @@ def bridge(
     """
     if context.invoked_subcommand is not None:
         return
+    from ourvidz.api.tokens import length_check
     from ourvidz.bridge.lists import stable_name
     from ourvidz.bridge.service import assemble_bridge
     from ourvidz.jobs.open import open_store
@@ -66,6 +67,7 @@ def bridge(
             settings=settings,
             policy=policy,
             expect=forecaster.expect_cold,
+            check_length=length_check(settings, catalogue),
         )
         with contextlib.closing(assemble_bridge(submitter, name=chosen)) as made:
             log_to_stderr(f"bridge-{chosen}")

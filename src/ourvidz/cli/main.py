@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 import ourvidz
-from ourvidz.cli import bench, bridge, doctor, generate, jobs, keys, models, perf, serve, worker
+from ourvidz.cli import (
+    bench,
+    bridge,
+    cluster,
+    doctor,
+    generate,
+    jobs,
+    keys,
+    models,
+    perf,
+    serve,
+    worker,
+)
 from ourvidz.cli.output import show_error
 from ourvidz.core.errors import Cancelled, OurVidzError
 
@@ -24,6 +36,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(perf.app, name="perf")
 app.add_typer(bridge.app, name="bridge")
+app.add_typer(cluster.app, name="cluster")
 serve.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs")

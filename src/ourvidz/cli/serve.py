@@ -137,9 +137,27 @@ def _run(
     if supervisor is not None:
         stack.callback(supervisor.stop)
         supervisor.start()
+        _keep_reforming(settings, store, supervisor, slots or (), stack)
     stops.install(deps.closing)
     _serve_until_stopped(create_app(deps), listener, deps, stops)
     stops.is_draining = True
+
+
+def _keep_reforming(
+    settings: Settings,
+    store: JobStore,
+    supervisor: Supervisor,
+    slots: tuple[WorkerSlot, ...],
+    stack: ExitStack,
+) -> None:
+    """Group the GPUs that were planned anew as the queue changes, where that is the policy."""
+    from ourvidz.worker.reforming import Reformer
+
+    gpus = [gpu for slot in slots for gpu in slot.gpus]
+    if settings.fleet.policy == "mixed" and len(gpus) > 1:
+        reformer = Reformer(settings=settings, store=store, supervisor=supervisor, gpus=gpus)
+        stack.callback(reformer.stop)
+        reformer.start()
 
 
 def refuse_strangers(settings: Settings, store: JobStore) -> None:

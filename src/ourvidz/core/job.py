@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -52,6 +52,10 @@ class Measured:
     environment: Mapping[str, Any] = field(default_factory=dict[str, Any])  # the fingerprint
     device: Mapping[str, float] = field(default_factory=dict[str, float])  # its samples, summed up
     host: Mapping[str, float] = field(default_factory=dict[str, float])  # this process's
+    # The same over the job's time, to be drawn: lists of one length by name.
+    device_series: Mapping[str, Sequence[float | None]] = field(
+        default_factory=dict[str, Sequence[float | None]]
+    )
     flags: tuple[str, ...] = ()  # why the figures are not those of an undisturbed job
 
 

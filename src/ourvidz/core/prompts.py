@@ -6,6 +6,8 @@ import html
 
 import regex  # as the library: its white space differs from re's
 
+from ourvidz.core.errors import InvalidRequest
+
 try:
     import ftfy
 except ImportError:  # optional in the library too, which then cleans differently
@@ -22,3 +24,17 @@ def clean_prompt(prompt: str) -> str:
         prompt = ftfy.fix_text(prompt)
     prompt = html.unescape(html.unescape(prompt)).strip()
     return regex.sub(r"\s+", " ", prompt).strip()
+
+
+def check_token_count(num_tokens: int, *, limit: int, model_id: str, param: str) -> None:
+    """Refuse a text that the model would cut.
+
+    Raises:
+        InvalidRequest: more tokens than the model reads.
+    """
+    if num_tokens > limit:
+        raise InvalidRequest(
+            f"The {param} is {num_tokens} tokens long; {model_id} reads {limit}.",
+            param=param,
+            hint="Shorten it: whatever comes after the limit would have no effect.",
+        )

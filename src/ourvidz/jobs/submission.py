@@ -71,6 +71,11 @@ def expect_nothing(request: GenerationRequest, source: Source) -> Expected | Non
     return None
 
 
+def any_length(request: GenerationRequest, kind: JobKind) -> None:
+    """Take prompts of any length: whoever runs the job refuses what is too long."""
+    del request, kind
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
     """One job as a surface was asked for it, nothing checked yet."""
@@ -102,6 +107,7 @@ class Submitter:
     clock: Clock = field(default_factory=SystemClock)
     draw_seed: Callable[[], int] = field(default=lambda: secrets.randbelow(MAX_SEED + 1))
     expect: Callable[[GenerationRequest, Source], Expected | None] = expect_nothing
+    check_length: Callable[[GenerationRequest, JobKind], None] = any_length
 
     def submit(
         self,
@@ -113,7 +119,7 @@ class Submitter:
         """Check every draft and store all of them or none.
 
         Raises:
-            InvalidRequest, UnknownName: a value that is not legal.
+            InvalidRequest, UnknownName: a value that is not legal, or a prompt that is too long.
             PolicyRefused: a prompt that the content policy refuses.
             IdempotencyConflict, QuotaExceeded, StoreUnavailable, StoreFull: see ``JobStore``.
         """
@@ -149,10 +155,11 @@ class Submitter:
         return self.store.submit_and_claim(job, worker_id=worker_id, lease_s=lease_s)
 
     def resolve(self, draft: Draft) -> GenerationRequest:
-        """Return the complete request of a draft, checked by catalogue and policy."""
+        """Return the complete request of a draft, checked by catalogue, policy and tokenizers."""
         request = self._resolved(draft, draft.preset, draft.values)
         stage = Stage.BRIDGE if draft.source is Source.BRIDGE else Stage.GIVEN
         require_allowed(self.policy, request.prompt, stage=stage)
+        self.check_length(request, draft.kind)
         return request
 
     def _resolved(self, draft: Draft, preset: str, values: Mapping[str, Any]) -> GenerationRequest:

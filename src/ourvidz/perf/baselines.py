@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from ourvidz.perf.decisions import Decision, Effect, accepted_since
@@ -19,6 +20,7 @@ from ourvidz.perf.stats import Interval, Summary, flag_outliers, summarize, wils
 ESTABLISHED_N = 5
 # Below it, any two values close together make an outlier of the third.
 _SMALLEST_FOR_OUTLIERS = 5
+_MOST_KEPT = 1024  # summaries
 _CANCELLED = "cancelled"
 _REFUSED = "enhancement_refused"
 
@@ -190,7 +192,7 @@ def _baseline(
         status=_status(len(counted), begins_with),
         records=tuple(counted),
         left_out=tuple(left_out),
-        measures={name: summarize(column.values) for name, column in columns.items()},
+        measures={name: _summary(column.values) for name, column in columns.items()},
         outliers={
             name: ids for name, column in columns.items() if (ids := _outliers(counted, column))
         },
@@ -200,6 +202,12 @@ def _baseline(
         newest=newest.id,
         begins_with=begins_with,
     )
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _summary(values: tuple[float, ...]) -> Summary:
+    """Return what is shown of a column: a new run changes those of its own group alone."""
+    return summarize(values)
 
 
 def _status(n: int, begins_with: Decision | None) -> BaselineStatus:
@@ -245,4 +253,8 @@ def _success_rates(
 
 def _kind(record: PerformanceRecord) -> str:
     """Return the id of all groups that differ in nothing but state."""
-    return group_id(replace(record, state="", compile_state=""))
+    found: str | None = record.derived.get("kind")
+    if found is None:
+        found = group_id(replace(record, state="", compile_state=""))
+        record.derived["kind"] = found
+    return found

@@ -234,6 +234,8 @@ def _text(value: Any) -> str:
         return json.dumps(value)
     if isinstance(value, int | float):
         return json.dumps(float(value))  # 5 and 5.0 are one guidance scale
+    if isinstance(value, str):
+        return json.dumps(value)  # without options it is ten times as fast
     return json.dumps(value, sort_keys=True, default=str)
 
 

@@ -20,8 +20,11 @@ def group_id(record: PerformanceRecord) -> str:
 
     What was imported never shares a group with this installation's own runs.
     """
-    origin = "imported" if record.origin is Origin.IMPORTED else "own"
-    return f"g-{digest([origin, key_of(record).digest])}"
+    found: str | None = record.derived.get("group")
+    if found is None:
+        origin = "imported" if record.origin is Origin.IMPORTED else "own"
+        found = record.derived["group"] = f"g-{digest([origin, key_of(record).digest])}"
+    return found
 
 
 def series_id(record: PerformanceRecord) -> str:
@@ -30,6 +33,13 @@ def series_id(record: PerformanceRecord) -> str:
     One history is of one workload, state and machine; versions, drivers and model files are what
     its change points are explained by.
     """
+    found: str | None = record.derived.get("series")
+    if found is None:
+        found = record.derived["series"] = _series_id(record)
+    return found
+
+
+def _series_id(record: PerformanceRecord) -> str:
     origin = "imported" if record.origin is Origin.IMPORTED else "own"
     parts = [
         origin,

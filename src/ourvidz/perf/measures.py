@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,13 +68,20 @@ _SHARES = {
 _ORDER = {name: index for index, name in enumerate([TOTAL, STEP, *Phase, PEAK_MEMORY, HOST_MEMORY])}
 
 
-def measures_of(record: PerformanceRecord) -> dict[str, float]:
+def measures_of(record: PerformanceRecord) -> Mapping[str, float]:
     """Return a record's measures by name, in the ledger's order; only values above 0.
 
     ``total`` in seconds, ``step`` the median step, each phase by its name, ``peak_memory`` of the
     device and ``host_memory`` of the process in bytes. A phase that took no time is absent: it
     can't be compared by ratio.
     """
+    found: Mapping[str, float] | None = record.derived.get("measures")
+    if found is None:
+        found = record.derived["measures"] = _measures_of(record)
+    return found
+
+
+def _measures_of(record: PerformanceRecord) -> dict[str, float]:
     found: dict[str, float] = dict(record.phases_s)
     found[TOTAL] = record.run_s or 0.0
     found[STEP] = median_step_s(record.step_times_s) or 0.0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from ourvidz.core.phase import Phase
@@ -23,7 +24,7 @@ class Origin(StrEnum):
     IMPORTED = "imported"  # history of another installation: never this machine's baseline
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PerformanceRecord:
     """One job's times and what they were measured on.
 
@@ -57,6 +58,11 @@ class PerformanceRecord:
     device_s: float | None = None  # the device worked for this job
     shared_s: float = 0.0  # other jobs had the thread that drives this one; within ``total_s``
     batched_with: int = 0  # other jobs in its batch
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What others worked out of this record alone, by name: it never changes, nor do they."""
+        return {}
 
     @property
     def run_s(self) -> float | None:

@@ -28,6 +28,7 @@ OTHER_PROCESS = "other process on the GPU"
 # A moment at the thermal limit is no reason to leave a job out.
 _THROTTLED_SHARE = 0.05
 _EVERY_PROCESS_LOOK = 7  # about once a second: the list costs more than all else together
+_MOST_STRETCHES = 120  # of a job's drawing
 _MAX_SAMPLES = 2**15  # 80 minutes; beyond, every other one is dropped
 _KEPT_S = 120.0  # after a job's end: its record is made soon
 
@@ -199,6 +200,37 @@ def device_summary(samples: Sequence[Sample]) -> dict[str, float]:
     found["power_capped_share"] = capped / len(readings)
     found["other_processes_max"] = float(max(one.others for one in samples if one.gpu is not None))
     return {name: round(value, 6) for name, value in found.items()}
+
+
+def device_series(samples: Sequence[Sample], *, zero_s: float) -> dict[str, list[float | None]]:
+    """Return what the GPU did over a job, in 120 stretches at most: empty where nobody saw one.
+
+    Lists of one length: ``at_s`` since ``zero_s``, the middle of each stretch; ``utilisation`` (0
+    to 1), ``memory_used_bytes`` (all processes) and ``power_w``, means; None where the driver did
+    not tell. A list of which nothing is known is left out.
+    """
+    seen = [
+        (one.at_s - zero_s, one.gpu)
+        for one in samples
+        if one.gpu is not None and one.at_s >= zero_s
+    ]
+    number = min(len(seen), _MOST_STRETCHES)
+    edges = [len(seen) * place // number for place in range(number + 1)] if number else []
+    stretches = [seen[left:right] for left, right in itertools.pairwise(edges)]
+    series = {
+        "at_s": [_mean([at_s for at_s, _ in each], 3) for each in stretches],
+        "utilisation": [_mean([gpu.utilisation for _, gpu in each], 3) for each in stretches],
+        "memory_used_bytes": [
+            _mean([gpu.memory_used_bytes for _, gpu in each], None) for each in stretches
+        ],
+        "power_w": [_mean([gpu.power_w for _, gpu in each], 1) for each in stretches],
+    }
+    return {name: values for name, values in series.items() if any(v is not None for v in values)}
+
+
+def _mean(values: Sequence[float | None], digits: int | None) -> float | None:
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return round(statistics.fmean(known), digits) if known else None
 
 
 def host_summary(samples: Sequence[Sample]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from ourvidz.perf.baselines import Baseline, baseline_of, baselines
@@ -23,6 +24,7 @@ from ourvidz.perf.stats import (
     Alarm,
     AlarmPolicy,
     Interval,
+    Prediction,
     PredictionMethod,
     Score,
     installation_alarms,
@@ -36,6 +38,7 @@ LEVEL = 0.99
 WINDOW = 5  # jobs, of which three slow ones are a sign to look
 # What alarms are watched for: no more series than this leave the rule its power.
 _LARGEST_FAMILY_RUNS = 100
+_MOST_KEPT = 1024  # intervals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,6 +227,11 @@ def _matters(alarm: Alarm, measure: str, values: Sequence[float]) -> bool:
     return abs(alarm.shift.estimate) * median(values) >= tolerance_of(measure).floor
 
 
+@lru_cache(maxsize=_MOST_KEPT)
+def _interval(values: tuple[float, ...]) -> Prediction | None:
+    return prediction_interval(values, level=LEVEL)
+
+
 def _is_before(one: PerformanceRecord, other: PerformanceRecord) -> bool:
     return (one.at, one.id) < (other.at, other.id)
 
@@ -254,7 +262,7 @@ def _scores(
 
 
 def _score(measure: str, value: float, values: Sequence[float]) -> MeasureScore:
-    prediction = prediction_interval(values, level=LEVEL) if len(values) >= SMALLEST_N else None
+    prediction = _interval(tuple(values)) if len(values) >= SMALLEST_N else None
     return MeasureScore(
         measure=measure,
         value=value,

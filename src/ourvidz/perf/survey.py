@@ -20,7 +20,6 @@ from ourvidz.perf.history.schema import NamedHistory
 from ourvidz.perf.matrix import Expect, Matrix, Quality, matrix
 from ourvidz.perf.measures import measures_of
 from ourvidz.perf.plain import plain
-from ourvidz.perf.prediction import MOST_RECORDS
 from ourvidz.perf.protocol.results import list_runs, read_run
 from ourvidz.perf.record import Origin, PerformanceRecord
 from ourvidz.perf.records import RecordReader
@@ -102,17 +101,18 @@ class Survey:
     ) -> Matrix:
         """Return a row for each job type, preset, setting, environment and state.
 
-        Without ``expect``, what a group should take is predicted from the newest runs of others;
+        Without ``expect``, what a group should take is predicted from the newest runs of others
+        (``report.expected.telling``);
         without ``quality`` it is the mean of the stars that people gave its runs.
         """
         # The report is made of surveys, so that this module can't import its parts before.
-        from ourvidz.perf.report.expected import expectations
+        from ourvidz.perf.report.expected import expectations, telling
 
         return matrix(
             self.records,
             job_types=job_types,
             decisions=self.decisions,
-            expect=expect or expectations(self.own[-MOST_RECORDS:]),
+            expect=expect or expectations(telling(self.own)),
             quality=quality or self._mean_stars,
         )
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -37,7 +38,7 @@ from ourvidz.perf.measures import (
 )
 from ourvidz.perf.plain import digest, flatten, plain
 from ourvidz.perf.record import Origin, PerformanceRecord
-from ourvidz.perf.stats import Shift, change_points, relative_shift
+from ourvidz.perf.stats import ChangePoint, Shift, change_points, relative_shift
 from ourvidz.perf.verdicts import Outcome, judge_runs
 
 SIGNIFICANCE = 0.001
@@ -47,6 +48,7 @@ MIN_SHIFT = 0.03
 _NOT_MARKED = frozenset({"told", "version"})
 # A candidate: fewer runs than a change point needs, yet both sides far apart.
 _CANDIDATE_MIN_SIZE = 2
+_MOST_KEPT = 2048  # columns of which it is remembered where they changed
 _CANDIDATE_MAX_SIZE = 5  # runs of the shorter side from which it could be a change point
 # Names of the environment, or parts of them, that say what was running.
 _MODEL_WORDS = frozenset({"model_files", "models", "model", "hashes", "sha256"})
@@ -199,8 +201,9 @@ def trends(
         records: Any order.
         decisions: All so far: each change tells what was decided about it.
         notes: What people wrote into the change log.
-        measures: Which are searched; None for all. Change points of one series that lie within
-            five runs of each other are one change.
+        measures: Of which changes and candidates are told; None for all. All are searched: change
+            points of one series that lie within five runs of each other are one change, with one
+            id whatever is asked for.
     """
     found = [
         _series(identity, runs, decisions, notes, measures)
@@ -330,12 +333,10 @@ def _series(
     )
     out = {point.id for point in points if point.left_out}
     counted = [run for run in runs if run.id not in out]
-    columns = {
-        name: column
-        for name, column in columns_of(counted).items()
-        if is_judged(name) and (wanted is None or name in wanted)
-    }
-    changes = _changes(identity, counted, columns, decisions, notes)
+    # Changes are found in all measures whatever is asked for, so that each has one id.
+    judged = {name: column for name, column in columns_of(counted).items() if is_judged(name)}
+    columns = {name: each for name, each in judged.items() if wanted is None or name in wanted}
+    changes = _changes(identity, counted, judged, columns, decisions, notes)
     own_notes = tuple(_note_mark(note) for note in notes)
     marks = sorted((*marks_of(runs), *own_notes), key=lambda mark: mark.at)
     return Series(
@@ -371,6 +372,7 @@ def _changes(
     series: str,
     runs: Sequence[PerformanceRecord],
     columns: Mapping[str, Column],
+    wanted: Collection[str],
     decisions: Sequence[Decision],
     notes: Sequence[Note],
 ) -> tuple[Change, ...]:
@@ -390,10 +392,11 @@ def _changes(
     indices = [_index(cluster) for cluster in clusters]
     edges = [0, *indices, len(runs)]
     return tuple(
-        _change(series, runs, cluster, (left, index, right), decisions, notes)
+        _change(series, runs, told, (left, index, right), decisions, notes)
         for cluster, left, index, right in zip(
             clusters, edges, edges[1:-1], edges[2:], strict=False
         )
+        if (told := [point for point in cluster if point.change.measure in wanted])
     )
 
 
@@ -402,7 +405,7 @@ def _change_points(runs: Sequence[PerformanceRecord], name: str, column: Column)
     if len(values) < 2 * MIN_SIZE:
         return []
     found: list[_Found] = []
-    for point in change_points(values, significance=SIGNIFICANCE, min_size=MIN_SIZE):
+    for point in _splits(values):
         # Told as a share of the level before; a floor keeps out what only the clock can see.
         base = values[point.index - 1]
         moved = abs(point.shift.estimate)
@@ -421,6 +424,12 @@ def _change_points(runs: Sequence[PerformanceRecord], name: str, column: Column)
             )
         )
     return found
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _splits(values: tuple[float, ...]) -> tuple[ChangePoint, ...]:
+    """Return where a column changed: a new run is one of its own series alone."""
+    return change_points(values, significance=SIGNIFICANCE, min_size=MIN_SIZE)
 
 
 def _index(cluster: Sequence[_Found]) -> int:
@@ -589,6 +598,8 @@ def _told(values: Sequence[Any]) -> str:
 
 
 def _marks_between(before: PerformanceRecord, after: PerformanceRecord) -> list[Mark]:
+    if before.environment == after.environment:
+        return []
     first, second = flatten(before.environment), flatten(after.environment)
     names = dict.fromkeys([*first, *second])
     return [

@@ -27,6 +27,7 @@ from ourvidz.core.errors import OurVidzError
 from ourvidz.jobs.model import Beat, BeatReply, Json, WorkerInfo
 from ourvidz.jobs.open import open_store
 from ourvidz.jobs.store import JobStore
+from ourvidz.perf.nvml import Gpu, GpuReading, find_gpu
 from ourvidz.worker.logs import log_to_stderr
 
 _log = logging.getLogger(__name__)
@@ -173,6 +174,7 @@ def _watch(state: HeartbeatState, parent: int) -> None:
 
 def _beat_forever(settings: Settings, worker_id: str, state: HeartbeatState) -> None:
     tick_s = min(_TICK_S, state.beat_s, settings.queue.reap_s)
+    watch = GpuWatch()
     store: JobStore | None = None
     next_s = time.monotonic()
     put_s = reaped_s = float("-inf")
@@ -184,7 +186,7 @@ def _beat_forever(settings: Settings, worker_id: str, state: HeartbeatState) -> 
                 store = open_store(settings)
                 _say({"ready": True})
             _say(beat_once(store, worker_id, state))
-            put_s = _put_worker(store, state, put_s)
+            put_s = _put_worker(store, state, put_s, watch)
             _say(_commands(store, worker_id))
             reaped_s = _reap(store, settings, reaped_s)
         except OurVidzError as error:
@@ -193,7 +195,31 @@ def _beat_forever(settings: Settings, worker_id: str, state: HeartbeatState) -> 
             _log.exception("no beat")
 
 
-def _put_worker(store: JobStore, state: HeartbeatState, put_s: float) -> float:
+class GpuWatch:
+    """The worker's GPU, found once its row names the device. None: there is none to ask."""
+
+    def __init__(self) -> None:
+        self._device: str | None = None
+        self._gpu: Gpu | None = None
+
+    def facts(self, device: str) -> Json:
+        """Return what the GPU does now, under ``gpu``; nothing without one."""
+        if device != self._device:
+            self._device, self._gpu = device, find_gpu(device)
+        return {} if self._gpu is None else {"gpu": gpu_facts(self._gpu.read())}
+
+
+def gpu_facts(reading: GpuReading) -> Json:
+    """Return what a worker's row tells of its GPU."""
+    return {
+        "utilisation": reading.utilisation,
+        "memory_used_bytes": reading.memory_used_bytes,
+        "power_w": reading.power_w,
+        "temperature_c": reading.temperature_c,
+    }
+
+
+def _put_worker(store: JobStore, state: HeartbeatState, put_s: float, watch: GpuWatch) -> float:
     now_s = time.monotonic()
     with state.lock:
         worker, has_changed = state.worker, state.worker_changed
@@ -202,6 +228,7 @@ def _put_worker(store: JobStore, state: HeartbeatState, put_s: float) -> float:
         return put_s
     fields: dict[str, Any] = {
         **worker,
+        "facts": {**worker["facts"], **watch.facts(worker["device"])},
         "models": tuple(worker["models"]),
         "jobs": tuple(worker["jobs"]),
         "seen_at": 0.0,  # the store's own clock fills it in

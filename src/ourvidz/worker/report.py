@@ -94,6 +94,7 @@ def record_body(result: JobResult) -> dict[str, Any]:
         "memory": _memory(result),
         "device": dict(measured.device),
         "host": dict(measured.host),
+        "device_series": {name: list(values) for name, values in measured.device_series.items()},
         "facts": _delivered(result.outputs),
         "network_calls": _network_calls(timing),
         "image_s": _image_s(request, timing),

@@ -19,7 +19,13 @@ from ourvidz.engine.context import Patience
 from ourvidz.engine.engine import Engine
 from ourvidz.engine.result import EngineResult
 from ourvidz.perf.fingerprint import Fingerprints
-from ourvidz.perf.sampling import Sampler, device_summary, flags_of, host_summary
+from ourvidz.perf.sampling import (
+    Sampler,
+    device_series,
+    device_summary,
+    flags_of,
+    host_summary,
+)
 from ourvidz.worker.active import ActiveJob, Report
 from ourvidz.worker.expectations import Expectations
 from ourvidz.worker.finishing import Finishing
@@ -94,11 +100,13 @@ class Worker:
     def with_measures(self, result: JobResult) -> JobResult:
         """Return a finished job's result with what was measured beside its account. Any thread."""
         samples = () if self.sampler is None else self.sampler.between(*window_of(result.timing))
+        zero_s = min((span.start_s for span in result.timing.spans), default=0.0)  # of its spans
         device = device_summary(samples)
         measured = Measured(
             environment=self.fingerprint(result.request),
             device=device,
             host=host_summary(samples),
+            device_series=device_series(samples, zero_s=zero_s),
             flags=flags_of(device),
         )
         measured_result = replace(result, measured=measured)

@@ -55,6 +55,8 @@ _MAX_FINISHING = 2
 _BLOCK_S = 0.05
 # A dead worker's folder is removed once nothing in it has changed for so long.
 _STALE_WORK_S = 3600.0
+# So many polls a job is left to an idle worker that has its model: by then that one has looked.
+_PATIENCE_POLLS = 0.7
 # What a CUDA context says once it is lost for good: only a new process helps.
 _BROKEN_DEVICE = ("CUDA error", "cuBLAS", "CUDNN_STATUS", "device-side assert", "NCCL error")
 
@@ -153,6 +155,7 @@ class WorkerService:
         self._next_claim_s = float("-inf")  # while the device is free
         self._next_guest_s = float("-inf")  # while a video has it
         self._next_look_s = float("-inf")
+        self._left_since_s: float | None = None  # a job waits that was left to another worker
         self._encoded_key: str | None = None
         self._is_broken = False
         self._is_store_down = False
@@ -172,6 +175,8 @@ class WorkerService:
                 runner=self._runner,
                 models=self._models,
                 poll_s=self._queue.poll_s,
+                worker_id=self.worker_id,
+                sizes={it.id: int(it.size_gib * 2**30) for it in self._catalogue.models.values()},
             )
             self._drive()
             return 1 if self._is_broken else 0
@@ -368,7 +373,28 @@ class WorkerService:
         return has_claimed
 
     def _claim_any(self) -> Job | None:
-        return self._claim(models=self._models)
+        """Claim what is next; what an idle worker has loaded and this one has not is left to it.
+
+        Not for long: that worker may have gone, or have claimed something else.
+        """
+        now_s = time.monotonic()
+        resident = tuple(self._require_runner().resident())
+        foresight = self._foresight
+        left = foresight.idle_elsewhere.difference(resident) if foresight is not None else None
+        is_patient = (
+            self._left_since_s is None
+            or now_s - self._left_since_s < _PATIENCE_POLLS * self._queue.poll_s
+        )
+        if not left or not is_patient:
+            self._left_since_s = None
+            return self._claim(models=self._models)
+        mine = [it for it in self._catalogue.models if self._may_run(it) and it not in left]
+        job = self._claim(models=mine) if mine else None
+        if job is not None or self._store.peek(resident=resident, models=self._models) is None:
+            self._left_since_s = None
+        elif self._left_since_s is None:
+            self._left_since_s = now_s
+        return job
 
     def _claim(self, *, models: Sequence[str] = (), kinds: Sequence[str] = ()) -> Job | None:
         asked_s = time.monotonic()

@@ -1,7 +1,8 @@
-"""Keeps worker processes alive: one a GPU, or one on the CPU. Imports no torch.
+"""Keeps worker processes alive: one a group of GPUs, or one on the CPU. Imports no torch.
 
 Each worker is the leader of a process group of its own, so that its helpers end with it, and gets
-SIGTERM from the kernel (Linux) when the supervisor's thread dies, however it dies.
+SIGTERM from the kernel (Linux) when the supervisor's thread dies, however it dies. Groups can be
+re-formed while others work: who leaves is drained, and whoever needs its GPUs waits until then.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ourvidz.catalog.config import Settings
+from ourvidz.fleet.policy import PolicyKind, fixed_shape
+from ourvidz.fleet.shape import Shape
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class WorkerSlot:
     name: str
     device: str
     environment: Mapping[str, str]
+    gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them; no other slot may have them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +58,11 @@ class WorkerStatus:
     starts: int
     last_exit: int | None  # negative: the signal that ended it
     next_start_in_s: float | None
+    gpus: tuple[str, ...] = ()
+    is_leaving: bool = False  # it is drained, because its GPUs are grouped anew
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class _Kept:
     slot: WorkerSlot
     process: subprocess.Popen[bytes] | None = None
@@ -65,6 +71,8 @@ class _Kept:
     backoff_s: float = 0.0
     next_start_s: float = 0.0
     last_exit: int | None = None
+    is_leaving: bool = False
+    kill_at_s: float | None = None  # it was told to drain, and has until then
 
 
 class Supervisor:
@@ -110,16 +118,36 @@ class Supervisor:
             return
         limit_s = self._settings.queue.drain_s + _KILL_MARGIN_S if drain_s is None else drain_s
         with self._lock:
-            for kept in self._kept:
-                _signal(kept.process, signal.SIGTERM)
+            everyone = tuple(self._kept)
+            for kept in everyone:
+                if kept.kill_at_s is None:  # a second signal would end its job
+                    _signal(kept.process, signal.SIGTERM)
         deadline_s = time.monotonic() + limit_s
-        for kept in self._kept:
+        for kept in everyone:
             if kept.process is not None:
                 while not _has_ended(kept.process) and time.monotonic() < deadline_s:
                     time.sleep(_LOOK_S / 2)
                 _end_group(kept.process)
                 kept.last_exit = kept.process.wait()
         self._thread.join()
+
+    def reform(self, slots: Sequence[WorkerSlot]) -> None:
+        """Have these workers instead of the present ones, and return at once.
+
+        Who is among both works on. The others claim nothing more, finish what runs within
+        ``queue.drain_s`` (or give it back), and end; a new worker starts once nobody who leaves
+        has a GPU of its. No job is lost.
+        """
+        wanted = list(slots)
+        with self._lock:
+            for kept in self._kept:
+                if kept.is_leaving:
+                    continue
+                if kept.slot in wanted:
+                    wanted.remove(kept.slot)
+                else:
+                    kept.is_leaving = True
+            self._kept += [_Kept(slot=slot) for slot in wanted]
 
     def status(self) -> tuple[WorkerStatus, ...]:
         """Return how each worker is."""
@@ -130,8 +158,12 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.is_set():
             with self._lock:
-                for kept in self._kept:
-                    if not self._stopping.is_set():
+                for kept in tuple(self._kept):
+                    if self._stopping.is_set():
+                        break
+                    if kept.is_leaving:
+                        self._see_off(kept)
+                    else:
                         self._look_after(kept)
             self._stopping.wait(_LOOK_S)
         # The kernel signals workers when the thread that started them ends: outlive them.
@@ -142,7 +174,7 @@ class Supervisor:
     def _look_after(self, kept: _Kept) -> None:
         now_s = time.monotonic()
         if kept.process is None:
-            if now_s >= kept.next_start_s:
+            if now_s >= kept.next_start_s and self._is_free(kept.slot):
                 self._start(kept, now_s)
             return
         if not _has_ended(kept.process):
@@ -164,6 +196,27 @@ class Supervisor:
             kept.next_start_s - now_s,
         )
 
+    def _is_free(self, slot: WorkerSlot) -> bool:
+        gpus = frozenset(slot.gpus)
+        leaving = [kept for kept in self._kept if kept.is_leaving]
+        return all(gpus.isdisjoint(kept.slot.gpus) for kept in leaving)
+
+    def _see_off(self, kept: _Kept) -> None:
+        """Drain a worker that leaves; forget it once it has ended."""
+        now_s = time.monotonic()
+        if kept.process is not None and not _has_ended(kept.process):
+            if kept.kill_at_s is None:
+                _log.info("worker %s is drained: its GPUs are grouped anew", kept.slot.name)
+                kept.kill_at_s = now_s + self._settings.queue.drain_s + _KILL_MARGIN_S
+                _signal(kept.process, signal.SIGTERM)
+            elif now_s >= kept.kill_at_s:
+                _end_group(kept.process)  # its jobs come back when their leases end
+            return
+        if kept.process is not None:
+            _end_group(kept.process)
+            kept.process.wait()
+        self._kept.remove(kept)
+
     def _start(self, kept: _Kept, now_s: float) -> None:
         try:
             kept.process = subprocess.Popen(
@@ -180,22 +233,55 @@ class Supervisor:
         kept.started_s = now_s
 
 
-def plan_slots(settings: Settings) -> tuple[WorkerSlot, ...]:
-    """Return one worker a GPU that may be used, or one on the device that is configured."""
+def plan_slots(settings: Settings, *, gpus: Sequence[str] | None = None) -> tuple[WorkerSlot, ...]:
+    """Return one worker a group of GPUs, or one on the device that is configured.
+
+    Args:
+        settings: ``fleet.policy`` says how GPUs are grouped; where ``device`` names one, it is one
+            worker on that.
+        gpus: the GPUs to use, as CUDA_VISIBLE_DEVICES names them; left out, those that may be used.
+    """
+    if gpus is None:
+        gpus = visible_gpus() if settings.device == "auto" else ()
+    if gpus:
+        shape = fixed_shape(PolicyKind(settings.fleet.policy), gpus)
+        return slots_of(settings, shape, gpus=gpus)
+    device = settings.device
+    environment = {**worker_environment(settings), "OURVIDZ_DEVICE": device}
+    return (WorkerSlot(name=device, device=device, environment=environment),)
+
+
+def slots_of(settings: Settings, shape: Shape, *, gpus: Sequence[str]) -> tuple[WorkerSlot, ...]:
+    """Return a worker for each group of a shape.
+
+    A worker sees its group's GPUs alone and learns from ``OURVIDZ_GROUP_SIZE`` how many they are;
+    the first is its own device.
+
+    Args:
+        settings: what the workers run with.
+        shape: the groups.
+        gpus: the machine's, in its order, by which workers are named.
+    """
     common = worker_environment(settings)
-    gpus = visible_gpus() if settings.device == "auto" else ()
-    if not gpus:
-        device = settings.device
-        environment = {**common, "OURVIDZ_DEVICE": device}
-        return (WorkerSlot(name=device, device=device, environment=environment),)
+    places = {gpu: index for index, gpu in enumerate(gpus)}
     return tuple(
         WorkerSlot(
-            name=f"gpu{index}",
+            name=_group_name([places[gpu] for gpu in group]),
             device="cuda:0",
-            environment={**common, "CUDA_VISIBLE_DEVICES": gpu, "OURVIDZ_DEVICE": "cuda:0"},
+            environment={
+                **common,
+                "CUDA_VISIBLE_DEVICES": ",".join(group),
+                "OURVIDZ_DEVICE": "cuda:0",
+                "OURVIDZ_GROUP_SIZE": str(len(group)),
+            },
+            gpus=group,
         )
-        for index, gpu in enumerate(gpus)
+        for group in shape.groups
     )
+
+
+def _group_name(places: Sequence[int]) -> str:
+    return f"gpu{places[0]}" if len(places) == 1 else f"gpu{places[0]}-{places[-1]}"
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
@@ -261,6 +347,8 @@ def _status(kept: _Kept, now_s: float) -> WorkerStatus:
         starts=kept.starts,
         last_exit=kept.last_exit,
         next_start_in_s=None if is_running else max(0.0, kept.next_start_s - now_s),
+        gpus=kept.slot.gpus,
+        is_leaving=kept.is_leaving,
     )
 
 

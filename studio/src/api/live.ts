@@ -2,7 +2,7 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { create } from "zustand";
 import type { Job, Queue, Schemas } from "@/api/client";
-import { mergeActive, mergeJob, mergePages, type Pages } from "@/api/merge";
+import { mergeActive, mergeJob, mergeNewest, mergePages, type Pages } from "@/api/merge";
 import { keys, type LibraryFilter } from "@/api/queries";
 
 export type Connection = "connecting" | "live" | "offline";
@@ -27,6 +27,30 @@ export function onJobEnd(listener: EndListener): () => void {
   return () => endListeners.delete(listener);
 }
 
+/** News that only some views follow, by the stream's names. */
+interface Followed {
+  /** The stream begins anew: whatever happened meanwhile was not told. */
+  hello: null;
+  figures: Schemas["LiveFigures"];
+  benchmark: Schemas["LiveBenchmark"];
+}
+type Name = keyof Followed;
+const followers: { [N in Name]: Set<(news: Followed[N]) => void> } = {
+  hello: new Set(),
+  figures: new Set(),
+  benchmark: new Set(),
+};
+
+/** Call `listener` with each piece of news of that name; returns how to stop. */
+export function onNews<N extends Name>(name: N, listener: (news: Followed[N]) => void): () => void {
+  followers[name].add(listener);
+  return () => followers[name].delete(listener);
+}
+
+export function tellNews<N extends Name>(name: N, news: Followed[N]): void {
+  for (const listener of followers[name]) listener(news);
+}
+
 export function applyJobs(client: QueryClient, news: JobsNews): void {
   const before = client.getQueryData<Job[]>(keys.active) ?? [];
   const wasActive = new Set(before.map((job) => job.id));
@@ -43,6 +67,10 @@ export function applyJobs(client: QueryClient, news: JobsNews): void {
   for (const [key, pages] of client.getQueriesData<Pages>({ queryKey: keys.libraries })) {
     const filter = key[2] as LibraryFilter;
     if (pages) client.setQueryData(key, mergePages(pages, filter, news.data, news.deleted));
+  }
+  for (const [key, jobs] of client.getQueriesData<Job[]>({ queryKey: keys.newests })) {
+    const filter = key[2] as LibraryFilter;
+    if (jobs) client.setQueryData(key, mergeNewest(jobs, filter, news.data, news.deleted));
   }
 }
 
@@ -72,6 +100,7 @@ export function follow(client: QueryClient, url = "/api/v1/events"): () => void 
       failures = 0;
       set("live");
       void client.invalidateQueries(); // whatever happened meanwhile
+      tellNews("hello", null);
     });
     source.addEventListener("jobs", (event) => applyJobs(client, read<JobsNews>(event)));
     source.addEventListener("queue", (event) =>
@@ -80,6 +109,8 @@ export function follow(client: QueryClient, url = "/api/v1/events"): () => void 
     source.addEventListener("workers", (event) =>
       client.setQueryData(keys.workers, read<Schemas["WorkerList"]>(event)),
     );
+    source.addEventListener("figures", (event) => tellNews("figures", read(event)));
+    source.addEventListener("benchmark", (event) => tellNews("benchmark", read(event)));
     source.onerror = later;
   };
   const now = () => {

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { Job } from "@/api/client";
-import { byPlace, matches, mergeActive, mergeJob, mergePages, type Pages } from "@/api/merge";
+import {
+  byPlace,
+  matches,
+  mergeActive,
+  mergeJob,
+  mergeNewest,
+  mergePages,
+  type Pages,
+} from "@/api/merge";
+import { MOST_NEWEST } from "@/api/queries";
 
 function job(id: string, change: Partial<Job> = {}): Job {
   return {
@@ -115,5 +124,30 @@ describe("byPlace", () => {
       job("d", { priority: 9, position: 7 }),
     ];
     expect(jobs.sort(byPlace).map(({ id }) => id)).toEqual(["d", "c", "a", "b"]);
+  });
+});
+
+describe("mergeNewest", () => {
+  const numbered = (number: number): Job => job(`job_${String(number).padStart(4, "0")}`);
+
+  it("holds no more, however many come", () => {
+    let known: Job[] = [];
+    for (let number = 0; number < 3 * MOST_NEWEST; number++)
+      known = mergeNewest(known, {}, [numbered(number)], []);
+    expect(known).toHaveLength(MOST_NEWEST);
+    expect(known[0]?.id).toBe(numbered(3 * MOST_NEWEST - 1).id);
+  });
+
+  it("leaves what is older than the last of a full list, and what does not match", () => {
+    const known = Array.from({ length: MOST_NEWEST }, (_, index) => numbered(900 - index));
+    expect(mergeNewest(known, {}, [numbered(1)], [])).toBe(known);
+    const failed = { state: ["failed" as const] };
+    expect(mergeNewest([], failed, [numbered(1)], [])).toEqual([]);
+  });
+
+  it("changes what it holds and drops what was deleted", () => {
+    const known = [numbered(2), numbered(1)];
+    const merged = mergeNewest(known, {}, [{ ...numbered(1), is_favourite: true }], ["job_0002"]);
+    expect(merged).toEqual([{ ...numbered(1), is_favourite: true }]);
   });
 });

@@ -1,7 +1,7 @@
 // How news of jobs changes what the page holds. Pure, so that it is tested without a browser.
 import type { InfiniteData } from "@tanstack/react-query";
 import type { Job, Schemas } from "@/api/client";
-import type { LibraryFilter } from "@/api/queries";
+import { type LibraryFilter, MOST_NEWEST } from "@/api/queries";
 
 type Page = Schemas["JobPage"];
 export type Pages = InfiniteData<Page, string | undefined>;
@@ -87,4 +87,17 @@ export function mergePages(
     isChanged = true;
   }
   return isChanged ? { ...pages, pages: merged } : pages;
+}
+
+/** The same for a list of the newest, which stays as short as it is. */
+export function mergeNewest(
+  known: Job[],
+  filter: LibraryFilter,
+  changed: Job[],
+  deleted: string[],
+): Job[] {
+  const page = { data: known, next_cursor: known.length < MOST_NEWEST ? null : "older" };
+  const merged = mergePages({ pages: [page], pageParams: [] }, filter, changed, deleted);
+  const jobs = merged.pages[0]?.data ?? known;
+  return jobs.length > MOST_NEWEST ? jobs.slice(0, MOST_NEWEST) : jobs;
 }

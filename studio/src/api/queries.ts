@@ -18,6 +18,7 @@ export interface LibraryFilter {
 
 const PAGE = 60;
 const MOST_ACTIVE = 1000;
+export const MOST_NEWEST = 60;
 
 export const keys = {
   catalogue: ["catalogue"] as const,
@@ -25,6 +26,8 @@ export const keys = {
   job: (id: string) => ["jobs", "one", id] as const,
   libraries: ["jobs", "library"] as const,
   library: (filter: LibraryFilter) => ["jobs", "library", filter] as const,
+  newests: ["jobs", "newest"] as const,
+  newest: (filter: LibraryFilter) => ["jobs", "newest", filter] as const,
   queue: ["queue"] as const,
   workers: ["workers"] as const,
   status: ["status"] as const,
@@ -82,6 +85,17 @@ export const libraryQuery = (filter: LibraryFilter) =>
       ),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next_cursor ?? undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** The newest that match. However many come while the page is open, it holds no more of them. */
+export const newestQuery = (filter: LibraryFilter) =>
+  queryOptions({
+    queryKey: keys.newest(filter),
+    queryFn: async ({ signal }) => {
+      const query = { ...filter, limit: MOST_NEWEST };
+      return (await answer(api.GET("/api/v1/jobs", { params: { query }, signal }))).data;
+    },
     staleTime: Number.POSITIVE_INFINITY,
   });
 

@@ -820,8 +820,10 @@ export interface paths {
          *
          *     `hello` comes first: read what you show then. After it come `jobs` (those that changed, and ids
          *     of deleted ones), `queue` and `workers`, each when it is another one than before, at most four
-         *     times a second. No change is left out while the connection stands; where too much has changed
-         *     at once to be told, `hello` comes again. Nothing is kept between two connections.
+         *     times a second; to who may read metrics also `figures` (which performance figures are new) and
+         *     `benchmark` (how a run of the protocol goes on). No change is left out while the connection
+         *     stands; where too much has changed at once to be told, `hello` comes again. Nothing is kept
+         *     between two connections.
          */
         get: operations["live_events"];
         put?: never;
@@ -3560,6 +3562,26 @@ export interface components {
             reasons: string[];
         };
         /**
+         * LiveBenchmark
+         * @description How the last run of the protocol that the service started goes on.
+         */
+        LiveBenchmark: {
+            /** Is Running */
+            is_running: boolean;
+            /**
+             * Run Id
+             * @description null until it has passed pre-flight.
+             */
+            run_id: string | null;
+            /** Started At */
+            started_at: string;
+            /**
+             * Num Ended
+             * @description Jobs of the run that ended. Its events tell of each.
+             */
+            num_ended: number;
+        };
+        /**
          * LiveEvent
          * @description One server-sent event: its name, and what its data holds as JSON.
          */
@@ -3568,9 +3590,25 @@ export interface components {
              * Event
              * @enum {string}
              */
-            event: "hello" | "jobs" | "queue" | "workers";
+            event: "hello" | "jobs" | "queue" | "workers" | "figures" | "benchmark";
             /** Data */
-            data: components["schemas"]["LiveHello"] | components["schemas"]["LiveJobs"] | components["schemas"]["QueueAnswer"] | components["schemas"]["WorkerList"];
+            data: components["schemas"]["LiveHello"] | components["schemas"]["LiveJobs"] | components["schemas"]["QueueAnswer"] | components["schemas"]["WorkerList"] | components["schemas"]["LiveFigures"] | components["schemas"]["LiveBenchmark"];
+        };
+        /**
+         * LiveFigures
+         * @description Performance figures are other ones than before: read those that you show.
+         */
+        LiveFigures: {
+            /**
+             * Job Types
+             * @description Of these alone there are new records.
+             */
+            job_types: string[];
+            /**
+             * Are All
+             * @description Figures of every job type: a decision was made, say.
+             */
+            are_all: boolean;
         };
         /**
          * LiveHello
@@ -9354,7 +9392,7 @@ export interface operations {
                 content: {
                     "text/event-stream": {
                         /** @enum {string} */
-                        event?: "hello" | "jobs" | "queue" | "workers";
+                        event?: "hello" | "jobs" | "queue" | "workers" | "figures" | "benchmark";
                         data?: string;
                     };
                 };

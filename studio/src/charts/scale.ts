@@ -1,5 +1,6 @@
 // From values to pixels, and where an axis gets its ticks. Pure, tested in scale.test.ts.
 import { number } from "@/lib/format";
+import { dateFormat } from "@/lib/intl";
 
 export interface Scale {
   (value: number): number;
@@ -155,7 +156,7 @@ export function tickMoment(at: number, spanMs: number): string {
         : spanMs < 300 * DAY_MS
           ? { day: "numeric", month: "short" }
           : { month: "short", year: "numeric" };
-  return new Intl.DateTimeFormat(language, options).format(at);
+  return dateFormat(language, options).format(at);
 }
 
 /** Keep those labels that don't touch the one before: `at` in pixels, in order. */

@@ -1,4 +1,5 @@
 // Numbers, times and sizes as people read them, in the browser's language.
+import { dateFormat, numberFormat, relativeFormat } from "@/lib/intl";
 
 const locale = (): string | undefined => globalThis.document?.documentElement.lang || undefined;
 
@@ -31,7 +32,7 @@ export function interval(low: number | null | undefined, high: number | null | u
 
 export function number(value: number | null | undefined, digits = 0): string {
   if (value == null || !Number.isFinite(value)) return "–";
-  return new Intl.NumberFormat(locale(), {
+  return numberFormat(locale(), {
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,
   }).format(value);
@@ -63,7 +64,7 @@ export function moment(at: string | number | null | undefined): string {
   if (at == null) return "–";
   const date = new Date(typeof at === "number" ? at * 1000 : at);
   const isToday = date.toDateString() === new Date().toDateString();
-  return new Intl.DateTimeFormat(locale(), {
+  return dateFormat(locale(), {
     ...(isToday ? {} : { day: "numeric", month: "short" }),
     hour: "2-digit",
     minute: "2-digit",
@@ -73,15 +74,13 @@ export function moment(at: string | number | null | undefined): string {
 export function fullMoment(at: string | number | null | undefined): string {
   if (at == null) return "–";
   const date = new Date(typeof at === "number" ? at * 1000 : at);
-  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(
-    date,
-  );
+  return dateFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(date);
 }
 
 export function ago(at: string | number | null | undefined, nowMs: number = Date.now()): string {
   if (at == null) return "–";
   const seconds = (nowMs - (typeof at === "number" ? at * 1000 : Date.parse(at))) / 1000;
-  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
+  const relative = relativeFormat(locale(), { numeric: "auto", style: "short" });
   if (seconds < 45) return relative.format(0, "second");
   if (seconds < 2700) return relative.format(-Math.round(seconds / 60), "minute");
   if (seconds < 79200) return relative.format(-Math.round(seconds / 3600), "hour");

@@ -1,4 +1,3 @@
-import { Star } from "lucide-react";
 import { useId, useRef } from "react";
 import type { Job } from "@/api/client";
 import { useRate } from "@/media/rating";
@@ -6,7 +5,7 @@ import { useMessages } from "@/messages";
 import { cx } from "@/ui/cx";
 
 const COUNTS = [1, 2, 3, 4, 5];
-const SIZES = { sm: { box: "size-6", icon: 14 }, md: { box: "size-7", icon: 18 } };
+const SIZES = { sm: "size-6 [--star:14px]", md: "size-7 [--star:18px]" };
 
 interface Props {
   job: Job;
@@ -31,46 +30,37 @@ export function Stars({ job, onRate, size = "md", tabIndex, className }: Props) 
     <fieldset className={cx("inline-flex", className)}>
       <legend className="sr-only">{messages.media.stars}</legend>
       {COUNTS.map((count) => (
-        <label
+        <input
           key={count}
+          type="radio"
+          // One element a star: a library shows hundreds of them.
+          className={cx(
+            "star rounded-md hover:bg-sunken focus-visible:outline-offset-0",
+            SIZES[size],
+            count <= now ? "is-on text-accent-ink" : "text-faint",
+          )}
+          name={name}
+          tabIndex={tabIndex}
+          checked={count === now}
           title={messages.media.star(count)}
+          aria-label={messages.media.star(count)}
           onPointerDown={() => {
             isByPointer.current = true;
           }}
-          className={cx(
-            "grid cursor-pointer place-items-center rounded-md hover:bg-sunken has-focus-visible:outline-2 has-focus-visible:outline-accent",
-            SIZES[size].box,
-            count <= now ? "text-accent-ink" : "text-faint",
-          )}
-        >
-          <input
-            type="radio"
-            className="sr-only"
-            name={name}
-            tabIndex={tabIndex}
-            checked={count === now}
-            aria-label={messages.media.star(count)}
-            onChange={() => set(count)}
-            onClick={(event) => {
-              if (count === now) set(null);
-              // A pressed star would take the arrow keys of what it stands in.
-              if (isByPointer.current) event.currentTarget.blur();
-              isByPointer.current = false;
-            }}
-            onKeyDown={(event) => {
-              if (event.key !== "Delete" && event.key !== "Backspace") return;
-              event.preventDefault();
-              event.stopPropagation();
-              set(null);
-            }}
-          />
-          <Star
-            size={SIZES[size].icon}
-            aria-hidden
-            fill={count <= now ? "currentColor" : "none"}
-            strokeWidth={1.8}
-          />
-        </label>
+          onChange={() => set(count)}
+          onClick={(event) => {
+            if (count === now) set(null);
+            // A pressed star would take the arrow keys of what it stands in.
+            if (isByPointer.current) event.currentTarget.blur();
+            isByPointer.current = false;
+          }}
+          onKeyDown={(event) => {
+            if (event.key !== "Delete" && event.key !== "Backspace") return;
+            event.preventDefault();
+            event.stopPropagation();
+            set(null);
+          }}
+        />
       ))}
     </fieldset>
   );

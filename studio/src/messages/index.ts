@@ -1,6 +1,7 @@
 // Every text of the studio is a message here. A language is a module of the same shape as `en`,
 // loaded when a browser asks for it; see docs/guides/studio.md for how to add one.
 import { createContext, useContext } from "react";
+import { numberFormat, pluralRules } from "@/lib/intl";
 import { en } from "@/messages/en";
 
 export type Messages = typeof en;
@@ -31,6 +32,6 @@ export function useMessages(): Messages {
 /** "1 job", "3 jobs": `forms` by CLDR plural category. */
 export function plural(count: number, forms: { one: string; other: string }): string {
   const language = globalThis.document?.documentElement.lang || "en";
-  const category = new Intl.PluralRules(language).select(count);
-  return `${new Intl.NumberFormat(language).format(count)} ${category === "one" ? forms.one : forms.other}`;
+  const category = pluralRules(language).select(count);
+  return `${numberFormat(language).format(count)} ${category === "one" ? forms.one : forms.other}`;
 }

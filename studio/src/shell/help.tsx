@@ -6,6 +6,16 @@ import { Switch } from "@/ui/field";
 
 export function HelpSheet({ isOpen, onClose }: { isOpen: boolean; onClose(): void }) {
   const messages = useMessages();
+  return (
+    <Dialog isOpen={isOpen} onClose={onClose} title={messages.help.title}>
+      <Shortcuts />
+    </Dialog>
+  );
+}
+
+/** Only while the sheet is open: whatever comes on screen registers its keys. */
+function Shortcuts() {
+  const messages = useMessages();
   const { shortcuts } = useRegistry();
   const { hasSingleKeys, setSingleKeys } = usePreferences();
   const of = (scope: Shortcut["scope"]) => [
@@ -14,18 +24,16 @@ export function HelpSheet({ isOpen, onClose }: { isOpen: boolean; onClose(): voi
     ).values(),
   ];
   return (
-    <Dialog isOpen={isOpen} onClose={onClose} title={messages.help.title}>
-      <div className="flex flex-col gap-5">
-        <ShortcutList title={messages.help.here} shortcuts={of("here")} />
-        <ShortcutList title={messages.help.everywhere} shortcuts={of("everywhere")} />
-        <Switch
-          isOn={hasSingleKeys}
-          onChange={setSingleKeys}
-          label={messages.help.single}
-          hint={messages.help.singleHint}
-        />
-      </div>
-    </Dialog>
+    <div className="flex flex-col gap-5">
+      <ShortcutList title={messages.help.here} shortcuts={of("here")} />
+      <ShortcutList title={messages.help.everywhere} shortcuts={of("everywhere")} />
+      <Switch
+        isOn={hasSingleKeys}
+        onChange={setSingleKeys}
+        label={messages.help.single}
+        hint={messages.help.singleHint}
+      />
+    </div>
   );
 }
 

@@ -51,7 +51,7 @@ function NavLink({ page, kind }: { page: PageEntry; kind: "rail" | "bar" }) {
       className={cx(
         kind === "rail"
           ? "flex h-9 items-center gap-3 rounded-lg px-3 text-sm font-medium"
-          : "relative flex h-14 min-w-0 flex-1 flex-col items-center justify-center gap-0.5 text-[10px] font-medium tracking-tight",
+          : "relative flex h-14 min-w-0 flex-auto flex-col items-center justify-center gap-0.5 text-[10px] font-medium tracking-tight",
         isHere ? "text-ink" : "text-muted hover:text-ink",
         kind === "rail" && (isHere ? "bg-accent-soft text-accent-ink!" : "hover:bg-sunken"),
         kind === "bar" && isHere && "text-accent-ink!",

@@ -1,7 +1,7 @@
 // The form of Create: kept over reloads, filled by other views, and never lost to them.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
-import type { Job, JobRequest } from "@/api/client";
+import type { Catalogue, Job, JobRequest } from "@/api/client";
 import { SETTINGS } from "@/lib/settings";
 
 export type Values = Partial<Record<ParameterName, number | string>>;
@@ -90,6 +90,13 @@ export function draftOf(job: Job, taken?: ReadonlySet<string>): Draft {
     seed: job.seed,
     values,
   };
+}
+
+/** The names of the values that a job's type takes; undefined where the catalogue knows none. */
+export function takenBy(catalogue: Catalogue | undefined, job: Job): Set<string> | undefined {
+  const type = catalogue?.job_types.find(({ name }) => name === job.job_type);
+  const properties = type?.json_schema.properties;
+  return properties ? new Set(Object.keys(properties)) : undefined;
 }
 
 /** What the draft asks for, as the body of a submit. */

@@ -1,8 +1,9 @@
 import { X } from "lucide-react";
-import { type ReactNode, useEffect, useId, useRef } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { useMessages } from "@/messages";
 import { Button } from "@/ui/button";
 import { cx } from "@/ui/cx";
+import { ModalContext, useAsModal } from "@/ui/layers";
 
 interface Props {
   isOpen: boolean;
@@ -32,6 +33,7 @@ export function Dialog({
   isTitleHidden,
 }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
+  const [modal, setModal] = useState<HTMLElement | null>(null);
   const heading = useId();
   const messages = useMessages();
   useEffect(() => {
@@ -39,7 +41,9 @@ export function Dialog({
     if (!dialog) return;
     if (isOpen && !dialog.open) dialog.showModal();
     if (!isOpen && dialog.open) dialog.close();
+    setModal(isOpen ? dialog : null);
   }, [isOpen]);
+  useAsModal(modal);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Esc is the keyboard's way, by the browser
     <dialog
@@ -63,7 +67,7 @@ export function Dialog({
             <h2 id={heading} className={cx("text-base font-semibold", isTitleHidden && "sr-only")}>
               {title}
             </h2>
-            {/* Not an IconButton: its tooltip would lie below the modal and take the first Esc. */}
+            {/* Not an IconButton: its tooltip would take the first Esc. */}
             <Button
               variant="ghost"
               className="w-9 px-0!"
@@ -73,10 +77,12 @@ export function Dialog({
               onClick={onClose}
             />
           </header>
-          <div className="min-h-0 flex-1 overflow-auto px-5 pb-5">{children}</div>
+          <div className="min-h-0 flex-1 overflow-auto px-5 pb-5">
+            <ModalContext value={modal}>{children}</ModalContext>
+          </div>
           {footer && (
             <footer className="flex flex-wrap justify-end gap-2 border-t border-line px-5 py-3">
-              {footer}
+              <ModalContext value={modal}>{footer}</ModalContext>
             </footer>
           )}
         </div>

@@ -1,6 +1,7 @@
 import { DropdownMenu } from "radix-ui";
 import type { ReactElement, ReactNode } from "react";
 import { cx } from "@/ui/cx";
+import { useOwnLayer } from "@/ui/layers";
 
 export interface MenuItem {
   label: string;
@@ -19,10 +20,11 @@ export function Menu({
   trigger: ReactElement;
   items: readonly (MenuItem | null)[];
 }) {
+  const layer = useOwnLayer();
   return (
     <DropdownMenu.Root modal={false}>
       <DropdownMenu.Trigger asChild>{trigger}</DropdownMenu.Trigger>
-      <DropdownMenu.Portal>
+      <DropdownMenu.Portal container={layer}>
         <DropdownMenu.Content
           align="end"
           sideOffset={6}

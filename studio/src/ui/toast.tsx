@@ -1,8 +1,10 @@
 import { X } from "lucide-react";
+import { createPortal } from "react-dom";
 import { create } from "zustand";
 import { useMessages } from "@/messages";
 import { IconButton } from "@/ui/button";
 import { cx } from "@/ui/cx";
+import { useTopLayer } from "@/ui/layers";
 
 export interface Toast {
   id: number;
@@ -36,7 +38,8 @@ const EDGE = { neutral: "border-l-accent", good: "border-l-good", bad: "border-l
 export function ToastRegion() {
   const { toasts, dismiss } = useToasts();
   const messages = useMessages();
-  return (
+  const layer = useTopLayer();
+  return createPortal(
     <div
       aria-live="polite"
       className="pointer-events-none fixed right-4 bottom-20 z-50 flex w-[min(22rem,calc(100vw-2rem))] flex-col gap-2 md:bottom-4"
@@ -74,6 +77,7 @@ export function ToastRegion() {
           />
         </div>
       ))}
-    </div>
+    </div>,
+    layer,
   );
 }

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from ourvidz.api.archive import MAX_TOKEN_CHARS, archive_path, jobs_of_archive, zip_chunks
+from ourvidz.api.archive import (
+    MAX_TOKEN_CHARS,
+    archive_path,
+    jobs_of_archive,
+    present,
+    zip_bytes,
+    zip_chunks,
+)
 from ourvidz.api.auth import JobsReader
 from ourvidz.api.deps import Deps, absolute_url
 from ourvidz.api.files import disposition
@@ -76,15 +83,19 @@ def read_archive(
 ) -> Response:
     """Read the files of several jobs as one ZIP, through an address of `make_archive`.
 
-    A file that was deleted in the meantime is left out.
+    A file that was deleted in the meantime is left out. The length is told before.
     """
     job_ids = jobs_of_archive(deps, token=jobs, expires=expires, signature=signature)
     found = deps.store.assets_of(job_ids)
-    assets = [asset for job_id in job_ids for asset in found.get(job_id, ())]
+    listed = [asset for job_id in job_ids for asset in found.get(job_id, ())]
+    assets = present(deps.storage, listed)
     if not assets:
         raise NotFound
     name = f"ourvidz-{deps.clock.now():%Y%m%d-%H%M%S}.zip"
-    headers = {"Content-Disposition": disposition(name, is_shown=False)}
+    headers = {
+        "Content-Disposition": disposition(name, is_shown=False),
+        "Content-Length": str(zip_bytes(assets)),
+    }
     return StreamingResponse(
         zip_chunks(deps.storage, assets), headers=headers, media_type=_MEDIA_TYPE
     )

@@ -26,7 +26,6 @@ from ourvidz.api.events import BEAT_S, MEDIA_TYPE, RETRY_MS, STREAM_SCHEMA, last
 from ourvidz.api.keys import create_key
 from ourvidz.api.routes.common import After, Cursor, LastEventId, Limit, MaxS, errors, page_of
 from ourvidz.api.views import iso, scrubbed
-from ourvidz.core.errors import NotFound
 from ourvidz.perf.protocol.results import (
     INTERRUPTED,
     RUNNING,
@@ -144,16 +143,17 @@ def start_benchmark(
 @router.get(
     "/benchmarks/active",
     operation_id="active_benchmark",
-    response_model=BenchmarkStarted,
-    responses=errors(404),
+    response_model=BenchmarkStarted | None,
+    responses=errors(),
 )
-def active_benchmark(bench: Bench, who: MetricsReader) -> BenchmarkStarted:
-    """Read the last run that the service started: whether it runs, and why it ended early."""
+def active_benchmark(bench: Bench, who: MetricsReader) -> BenchmarkStarted | None:
+    """Read the last run that the service started: whether it runs, and why it ended early.
+
+    Null: the service has started none yet.
+    """
     del who
     last = bench.last()
-    if last is None:
-        raise NotFound("The service has started no benchmark yet.")
-    return _started(last)
+    return None if last is None else _started(last)
 
 
 @router.post(

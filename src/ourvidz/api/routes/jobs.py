@@ -26,7 +26,14 @@ from ourvidz.api.events import (
     stream_response,
 )
 from ourvidz.api.expectation import expect, expected_state, expected_time, wait_of
-from ourvidz.api.many_schemas import DeletedJobs, JobIds, NotDeleted
+from ourvidz.api.many_schemas import (
+    CancelledJobs,
+    CancelRequest,
+    DeletedJobs,
+    JobIds,
+    NotCancelled,
+    NotDeleted,
+)
 from ourvidz.api.routes.common import (
     After,
     Cursor,
@@ -56,13 +63,14 @@ from ourvidz.api.schemas import (
 )
 from ourvidz.api.views import Viewer, keys_of
 from ourvidz.api.waiting import wait_for_job
-from ourvidz.core.errors import InvalidRequest, OurVidzError, StorageFailed
+from ourvidz.core.errors import InvalidRequest, NotFound, OurVidzError, StorageFailed
 from ourvidz.core.job import JobState
 from ourvidz.jobs.model import EventKind, JobFilter, JobKind, Source, StoredAsset, Submission
-from ourvidz.jobs.submission import Draft
+from ourvidz.jobs.submission import MAX_JOBS_A_SUBMIT, Draft
 
 router = APIRouter(tags=["jobs"])
 
+_OPEN = (JobState.QUEUED, JobState.RUNNING)
 _REPLAY = {200: {"description": "The same request had been made before; nothing new was stored."}}
 _STREAM = {
     200: {
@@ -337,6 +345,39 @@ def delete_jobs(body: JobIds, deps: Deps, who: JobsWriter) -> DeletedJobs:
 def _detail(error: OurVidzError) -> ErrorDetail:
     told = answer_of(error)
     return ErrorDetail(code=told.code, message=told.message, param=told.param, hint=told.hint)
+
+
+@router.post(
+    "/jobs/cancel",
+    operation_id="cancel_jobs",
+    response_model=CancelledJobs,
+    responses=errors(413),
+)
+def cancel_jobs(body: CancelRequest, deps: Deps, who: JobsWriter) -> CancelledJobs:
+    """Cancel several jobs, as `cancel_job` does: those named, or all of a batch.
+
+    Jobs that had ended are told apart, and those that are not there are named.
+    """
+    job_ids = list(dict.fromkeys(body.job_ids or ()))
+    if body.batch_id is not None:
+        where = JobFilter(tenant=who.tenant_filter, states=_OPEN, batch_id=body.batch_id)
+        job_ids = [job.id for job in deps.store.list_jobs(where, limit=MAX_JOBS_A_SUBMIT)]
+    cancelled: list[str] = []
+    ended: list[str] = []
+    missing: list[NotCancelled] = []
+    known = deps.store.jobs_of(job_ids, tenant=who.tenant_filter)
+    for job_id in job_ids:
+        if job_id in known and known[job_id].is_terminal:
+            ended.append(job_id)
+            continue
+        try:
+            job = deps.store.cancel(job_id, tenant=who.tenant_filter)
+        except NotFound as error:
+            missing.append(NotCancelled(id=job_id, error=_detail(error)))
+            continue
+        is_stopped = job.state is JobState.CANCELLED or not job.is_terminal
+        (cancelled if is_stopped else ended).append(job_id)
+    return CancelledJobs(cancelled=cancelled, ended=ended, not_cancelled=missing)
 
 
 @router.post(

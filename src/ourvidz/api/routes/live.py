@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -11,9 +11,8 @@ from ourvidz.api.auth import JobsReader
 from ourvidz.api.deps import Deps
 from ourvidz.api.events import MEDIA_TYPE
 from ourvidz.api.live import LiveDesk, live_response
-from ourvidz.api.live_schemas import LiveEvent, LiveHello, LiveJobs
+from ourvidz.api.live_schemas import LiveEvent
 from ourvidz.api.routes.common import MaxS, View, errors
-from ourvidz.api.schemas import QueueAnswer, WorkerList
 from ourvidz.api.views import iso
 
 router = APIRouter(tags=["live"])
@@ -23,14 +22,17 @@ _EVENT: dict[str, Any] = {
     "title": "LiveServerSentEvent",
     "type": "object",
     "properties": {
-        "event": {"type": "string", "enum": ["hello", "jobs", "queue", "workers"]},
+        "event": {
+            "type": "string",
+            "enum": list(get_args(LiveEvent.model_fields["event"].annotation)),
+        },
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
             "contentSchema": {
                 "anyOf": [
                     {"$ref": f"#/components/schemas/{model.__name__}"}
-                    for model in (LiveHello, LiveJobs, QueueAnswer, WorkerList)
+                    for model in get_args(LiveEvent.model_fields["data"].annotation)
                 ]
             },
         },
@@ -55,8 +57,10 @@ def live_events(
 
     `hello` comes first: read what you show then. After it come `jobs` (those that changed, and ids
     of deleted ones), `queue` and `workers`, each when it is another one than before, at most four
-    times a second. No change is left out while the connection stands; where too much has changed
-    at once to be told, `hello` comes again. Nothing is kept between two connections.
+    times a second; to who may read metrics also `figures` (which performance figures are new) and
+    `benchmark` (how a run of the protocol goes on). No change is left out while the connection
+    stands; where too much has changed at once to be told, `hello` comes again. Nothing is kept
+    between two connections.
     """
     return live_response(
         deps,

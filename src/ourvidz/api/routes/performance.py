@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from ourvidz.api.auth import JobsReader, MetricsReader, PerformanceWriter, Principal
 from ourvidz.api.deps import AppDeps, Deps
 from ourvidz.api.events import MEDIA_TYPE, STREAM_SCHEMA, last_event_id
-from ourvidz.api.performance import Desk, Seen
+from ourvidz.api.performance import Desk, PerformanceDesk, Seen
 from ourvidz.api.performance_events import (
     alarm_answers,
     events_after,
@@ -34,6 +34,7 @@ from ourvidz.api.performance_schemas import (
     DecisionListed,
     DecisionPage,
     DecisionRequest,
+    DeviceSeries,
     GoalAnswer,
     GoalRequest,
     GoalsAnswer,
@@ -143,7 +144,8 @@ def get_matrix(
 
     def make(seen: Seen) -> MatrixAnswer:
         survey = _narrowed(seen, names if job_type else None, history)
-        return MatrixAnswer(newest=seen.kept.newest, **survey.matrix(names).to_json())
+        found = survey.matrix(names, expect=desk.expect(survey))
+        return MatrixAnswer(newest=seen.kept.newest, **found.to_json())
 
     return desk.answer(("matrix", tuple(names), history), make)
 
@@ -330,7 +332,9 @@ def get_job_performance(
         lambda seen: seen.survey.job(job_id, against=against),
         is_dated=False,
     )
-    return JobPerformance(**view.to_json(), spans=spans)
+    return JobPerformance(
+        **view.to_json(), spans=spans, device_series=_device_series(deps, desk, job_id)
+    )
 
 
 @router.get(
@@ -749,6 +753,19 @@ def _spans(deps: AppDeps, who: Principal, job_id: str) -> list[SpanAnswer]:
             raise
         return []
     return [SpanAnswer(**span) for span in (job.result or {}).get("spans", ())]
+
+
+def _device_series(deps: AppDeps, desk: PerformanceDesk, job_id: str) -> DeviceSeries | None:
+    """Return what a record holds to be drawn; read for one job, for it is no short list."""
+    records = desk.look().kept.records
+    kept = next((each for each in records if each.record.id == job_id), None)
+    if kept is None:
+        return None
+    found = deps.store.perf_records(after=kept.seq - 1, limit=1)
+    series = found[0].body.get("device_series") if found and found[0].id == kept.seq else None
+    if not series or "at_s" not in series:
+        return None
+    return DeviceSeries(**{name: series.get(name, []) for name in DeviceSeries.model_fields})
 
 
 def _author(deps: AppDeps, who: Principal) -> str:

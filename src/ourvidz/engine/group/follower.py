@@ -34,13 +34,14 @@ from ourvidz.engine.group.messages import (
     End,
     Failed,
     FollowerSettings,
+    Measure,
     Message,
     Predict,
     Ready,
     StartDecode,
     TakeText,
 )
-from ourvidz.engine.group.plan import choose_plan
+from ourvidz.engine.group.plan import LinkFigures, choose_plan
 from ourvidz.engine.group.ranks import Ranks
 from ourvidz.engine.group.share import Step, predict, take_step, work_of
 from ourvidz.engine.residency import Residency
@@ -79,6 +80,7 @@ class Follower:
             clock=self._clock,
         )
         self._jobs: dict[int, _Job] = {}
+        self._figures: LinkFigures | None = None
 
     def handle(self, message: Message) -> None:
         """Do what the leader says.
@@ -87,6 +89,8 @@ class Follower:
             Exception: whatever goes wrong but for loading, which is answered.
         """
         match message:
+            case Measure():
+                self._figures = group_ranks.measure_link(self._ranks)
             case Begin():
                 self._begin(message)
             case TakeText():
@@ -165,7 +169,8 @@ class Follower:
             is_batched=message.is_batched,
         )
         work = work_of(job.predictor, step)
-        plan = choose_plan(self._ranks.size, work, self._ranks.figures)
+        assert self._figures is not None, "the leader has it measured first"
+        plan = choose_plan(self._ranks.size, work, self._figures)
         predict(self._ranks, job.predictor, plan, step)
 
     @torch.inference_mode()

@@ -27,7 +27,8 @@ import torch
 
 from ourvidz.core.errors import OurVidzError, OutOfMemory, RankLost
 from ourvidz.engine.group import ranks as group_ranks
-from ourvidz.engine.group.messages import Failed, FollowerSettings, Message, Ready, Reply
+from ourvidz.engine.group.messages import Failed, FollowerSettings, Measure, Message, Ready, Reply
+from ourvidz.engine.group.plan import LinkFigures
 from ourvidz.engine.group.ranks import Ranks
 
 _log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class _Team:
     ready: dict[int, dict[int, Future[None]]] = field(  # by job and rank
         default_factory=dict[int, "dict[int, Future[None]]"]
     )
+    figures: LinkFigures | None = None
     lost: str | None = None
     is_lost: threading.Event = field(default_factory=threading.Event)
     is_closing: bool = False
@@ -100,6 +102,22 @@ class Group:
         self.raise_if_lost()
         assert self._team is not None, "start() comes first"
         return self._team.joined.result()
+
+    @property
+    def figures(self) -> LinkFigures:
+        """How fast the ranks are; measured when first asked for, by the thread that drives jobs.
+
+        Raises:
+            RankLost: one of the others is gone.
+        """
+        ranks, team = self.ranks, self._team
+        assert team is not None, "start() comes first"
+        if team.figures is None:
+            with self.together():
+                self.send(Measure())
+                team.figures = group_ranks.measure_link(ranks)
+            _log.info("group of %d on %s: %s", self.size, self.device, team.figures)
+        return team.figures
 
     def new_job(self) -> int:
         """Return a number for a job."""
@@ -182,7 +200,6 @@ class Group:
         except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
             _set_error(team.joined, _as_lost(team, error))
             return
-        _log.info("group of %d on %s: %s", self.size, self.device, found.figures)
         if not team.joined.done():
             team.joined.set_result(found)
 

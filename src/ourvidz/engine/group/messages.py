@@ -38,6 +38,11 @@ class Begin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """Measure with the others how fast the group is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TakeText:
     """A job's prompt embeddings come: the next one's."""
 
@@ -95,5 +100,5 @@ class Failed:
     hint: str | None = None
 
 
-Message = Begin | TakeText | Predict | StartDecode | DecodeChunk | End
+Message = Measure | Begin | TakeText | Predict | StartDecode | DecodeChunk | End
 Reply = Ready | Failed

@@ -42,7 +42,6 @@ class Ranks:
     size: int
     device: torch.device
     halves: tuple[Any, ...]  # a process group for each half, for guidance; empty if it is odd
-    figures: LinkFigures
 
     def shard(self, plan: ForwardPlan, num_heads: int) -> TokenShard | None:
         """Return our part of a forward, None where a rank has it all."""
@@ -111,8 +110,7 @@ def join(*, rank: int, size: int, device: torch.device, store: Any) -> Ranks:
         if size % 2 == 0
         else ()
     )
-    figures = measure_link(device=device, size=size)
-    return Ranks(rank=rank, size=size, device=device, halves=halves, figures=figures)
+    return Ranks(rank=rank, size=size, device=device, halves=halves)
 
 
 def leave() -> None:
@@ -129,11 +127,14 @@ def abort() -> None:
 
 
 @torch.inference_mode()
-def measure_link(*, device: torch.device, size: int) -> LinkFigures:
+def measure_link(ranks: Ranks) -> LinkFigures:
     """Measure a matrix product and exchanges between all ranks; the same result on all of them.
 
-    Takes some milliseconds on GPUs, after the connections have been made.
+    Takes some milliseconds on GPUs, after the connections have been made. On the thread that
+    drives jobs and while it does nothing else: one that waits for the interpreter's lock would be
+    measured with it.
     """
+    device, size = ranks.device, ranks.size
     on_gpu = device.type == "cuda"
     side = 4096 if on_gpu else 512
     dtype = torch.bfloat16 if on_gpu else torch.float32

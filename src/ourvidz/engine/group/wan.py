@@ -104,7 +104,7 @@ class GroupWan:
         is_batched: bool = False,
     ) -> list[torch.Tensor]:
         """See ``Predictor``."""
-        ranks = self._group.ranks
+        ranks, figures = self._group.ranks, self._group.figures
         step = Step(
             latents=latents,
             timestep=timestep,
@@ -112,11 +112,11 @@ class GroupWan:
             is_batched=is_batched,
         )
         work = work_of(self._own, step)
-        plan = choose_plan(ranks.size, work, ranks.figures)
+        plan = choose_plan(ranks.size, work, figures)
         if plan != self._plan:
             self._plan = plan
-            whole_s = predicted_s(plan, work, ranks.figures)
-            share = exchange_s(plan, work, ranks.figures) / whole_s
+            whole_s = predicted_s(plan, work, figures)
+            share = exchange_s(plan, work, figures) / whole_s
             _log.info(
                 "%s: %.3f s a step expected, %.0f %% of it exchange", plan, whole_s, 100 * share
             )

@@ -129,6 +129,13 @@ def load_of(workload: Mapping[str, Any]) -> Load | None:
     )
 
 
+def load_of_record(record: PerformanceRecord) -> Load | None:
+    """Return a record's workload in numbers: see ``load_of``."""
+    if "load" not in record.derived:
+        record.derived["load"] = load_of(record.workload)
+    return record.derived["load"]
+
+
 def seconds_by_group(record: PerformanceRecord) -> dict[Group, float]:
     """Return a record's seconds by group; the wait in the queue belongs to none."""
     found: dict[Group, float] = {}

@@ -16,6 +16,7 @@ from ourvidz.perf.prediction.features import (
     Load,
     groups_of,
     load_of,
+    load_of_record,
     seconds_by_group,
 )
 from ourvidz.perf.prediction.groups import Example, GroupModel, Seconds
@@ -95,6 +96,13 @@ def environment_key(environment: Mapping[str, Any]) -> str:
     return digest([machine, setup.get("precision"), setup.get("techniques_off")])
 
 
+def _machine_key(record: PerformanceRecord) -> str:
+    found: str | None = record.derived.get("machine")
+    if found is None:
+        found = record.derived["machine"] = environment_key(record.environment)
+    return found
+
+
 def fit(records: Iterable[PerformanceRecord], *, rates: Rates | None = None) -> Predictor:
     """Return a predictor from records, whatever their order.
 
@@ -117,7 +125,7 @@ def _is_usable(record: PerformanceRecord) -> bool:
         and not record.flags
         and record.batched_with == 0
         and record.total_s is not None
-        and load_of(record.workload) is not None
+        and load_of_record(record) is not None
     )
 
 
@@ -133,7 +141,7 @@ class Predictor:
         self.num_records = len(records)
         by_machine: dict[str, list[PerformanceRecord]] = {}
         for record in records:
-            key = environment_key(record.environment)
+            key = _machine_key(record)
             by_machine.setdefault(key, []).append(record)
             self._newest = self._newest_of_model[str(record.workload["model"])] = key
         for key, own in by_machine.items():
@@ -180,12 +188,11 @@ def _machine_of(records: Sequence[PerformanceRecord], *, rates: Rates | None) ->
     )
     examples: dict[_Key, list[Example]] = {}
     for place, record in enumerate(records):
-        load = load_of(record.workload)
+        load = load_of_record(record)
         assert load is not None
-        for group, seconds in seconds_by_group(record).items():
-            if group is Group.LOAD and record.state == LoadState.RESIDENT.value:
+        for key, seconds in _keyed_seconds(record):
+            if key.group is Group.LOAD and record.state == LoadState.RESIDENT.value:
                 continue
-            key = _key_of(load, group, state=record.state, source=record.source)
             examples.setdefault(key, []).append(Example(record=place, load=load, seconds=seconds))
     for key, found in examples.items():
         newest = found[-_MOST_EXAMPLES:]
@@ -210,6 +217,19 @@ def _key_of(load: Load, group: Group, *, state: str, source: str | None) -> _Key
     elif group is Group.ENHANCE:
         model = f"{load.enhancer} for {load.model}"
     return _Key(group=group, model=model, variant=variant)
+
+
+def _keyed_seconds(record: PerformanceRecord) -> Sequence[tuple[_Key, float]]:
+    """Return a usable record's seconds by what they teach something of."""
+    found: list[tuple[_Key, float]] | None = record.derived.get("keyed_seconds")
+    if found is None:
+        load = load_of_record(record)
+        assert load is not None
+        found = record.derived["keyed_seconds"] = [
+            (_key_of(load, group, state=record.state, source=record.source), seconds)
+            for group, seconds in seconds_by_group(record).items()
+        ]
+    return found
 
 
 def _expected(
@@ -303,18 +323,16 @@ def _deviation(
     machine: _Machine, record: PerformanceRecord, place: int
 ) -> tuple[float, float] | None:
     """Return the logarithm of a record's seconds over those expected, and what sd that has."""
-    load = load_of(record.workload)
-    assert load is not None
     parts: dict[Group, Seconds] = {}
     total_s = 0.0
-    for group, seconds in seconds_by_group(record).items():
-        model = machine.models.get(_key_of(load, group, state=record.state, source=record.source))
+    for key, seconds in _keyed_seconds(record):
+        model = machine.models.get(key)
         if model is None:
             continue
         before = model.before(place)
         if before is None:
             return None
-        parts[group] = before
+        parts[key.group] = before
         total_s += seconds
     if not parts or total_s <= 0.0:
         return None

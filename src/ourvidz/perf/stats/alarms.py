@@ -44,11 +44,13 @@ from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ourvidz.core.errors import InvalidRequest
 from ourvidz.perf.stats.distributions import t_quantile
 from ourvidz.perf.stats.ranks import midranks
 from ourvidz.perf.stats.sample import (
+    Bools,
     Floats,
     Sample,
     as_positive,
@@ -133,8 +135,7 @@ class AlarmPolicy:
     @property
     def smallest_baseline(self) -> int:
         """Earlier runs below which no alarm is raised, however slow the last ones are."""
-        reached = min(smallest_baseline(rule, alpha=self.look_alpha) for rule in self.rules)
-        return max(self.min_baseline, reached)
+        return _smallest_baseline(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,7 +178,7 @@ def first_alarm(values: Sample, policy: AlarmPolicy) -> Alarm | None:
         InvalidRequest: As ``judge``.
     """
     logs = np.log(as_positive(values))
-    for end in range(policy.smallest_baseline + 1, logs.size + 1):
+    for end in _suspects(logs, policy):
         alarm = _judge(logs[:end], policy)
         if alarm is not None:
             return alarm
@@ -247,6 +248,12 @@ def smallest_baseline(rule: Rule, *, alpha: float) -> int:
     while most_outliers(num_before, rule, alpha) < 0:
         num_before += 1
     return num_before
+
+
+@lru_cache(maxsize=64)
+def _smallest_baseline(policy: AlarmPolicy) -> int:
+    reached = min(smallest_baseline(rule, alpha=policy.look_alpha) for rule in policy.rules)
+    return max(policy.min_baseline, reached)
 
 
 # Above this, a series of a hundred runs hardly differs from a random walk.
@@ -369,6 +376,26 @@ def _look(logs: Floats, rule: Rule, direction: Direction, policy: AlarmPolicy) -
         noise_bar=abs(math.expm1(noise if direction is Direction.SLOWER else -noise)),
         num_outliers=num_outliers,
     )
+
+
+def _suspects(logs: Floats, policy: AlarmPolicy) -> list[int]:
+    """Return after how many runs of one series condition 1 holds for any rule: a quick sieve."""
+    smallest, alpha = policy.smallest_baseline, policy.look_alpha
+    passed = np.zeros(logs.size + 1, dtype=np.bool_)
+    for rule in policy.rules:
+        begins: NDArray[np.intp] = np.arange(smallest, logs.size - rule.w + 1)
+        if not begins.size:
+            continue
+        allowed = np.array([most_outliers(int(since), rule, alpha) for since in begins])
+        windows = np.sort(np.lib.stride_tricks.sliding_window_view(logs, rule.w)[begins], axis=1)
+        last = int(begins[-1])
+        is_before: Bools = np.arange(last)[None, :] < begins[:, None]
+        before = logs[None, :last]
+        slow: Bools = (before >= windows[:, rule.w - rule.k, None]) & is_before
+        fast: Bools = (before <= windows[:, rule.k - 1, None]) & is_before
+        fewest = np.minimum(np.count_nonzero(slow, axis=1), np.count_nonzero(fast, axis=1))
+        passed[begins[fewest <= allowed] + rule.w] = True
+    return [int(end) for end in np.flatnonzero(passed)]
 
 
 def candidates(logs: Floats, policy: AlarmPolicy, *, end: int) -> Sequence[int]:

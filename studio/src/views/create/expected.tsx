@@ -48,7 +48,7 @@ function Updating() {
 
 function Waiting() {
   return (
-    <div className="flex flex-col gap-3">
+    <div className="flex min-h-56 flex-col gap-3">
       <Skeleton className="h-8 w-32" />
       <Skeleton className="h-1.5 w-full" />
       <Skeleton className="h-4 w-48" />

@@ -196,6 +196,8 @@ describe("problems", () => {
       "Input should be a multiple of 16.",
     );
     expect(refused("jobs.0.seed", "No.")?.param).toBe("seed");
+    const long = "The prompt has 90 tokens; this model reads at most 77.";
+    expect(refused("prompt", long)).toEqual({ param: "prompt", text: long });
     expect(refused("job_type", "There is no such job type.")?.param).toBeNull();
   });
 

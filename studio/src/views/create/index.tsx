@@ -1,8 +1,8 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { usePrefetchQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
 import { useSearchParams } from "wouter";
 import { onJobEnd } from "@/api/live";
-import { catalogueQuery } from "@/api/queries";
+import { catalogueQuery, newestQuery } from "@/api/queries";
 import { useMessages } from "@/messages";
 import { useDraft } from "@/stores/draft";
 import { Page } from "@/ui/page";
@@ -12,7 +12,7 @@ import { Composer } from "@/views/create/composer";
 import { Expected } from "@/views/create/expected";
 import { FileGate } from "@/views/create/file";
 import { FormProvider, useReplace } from "@/views/create/form";
-import { Latest } from "@/views/create/latest-strip";
+import { EVERYTHING, Latest } from "@/views/create/latest-strip";
 import { expectations, matrixQuery } from "@/views/create/queries";
 import { ServiceProvider } from "@/views/create/service";
 import { Settings } from "@/views/create/settings";
@@ -23,6 +23,7 @@ const COLUMNS = "grid items-start gap-4 @4xl:grid-cols-[minmax(0,1fr)_23rem] @4x
 export default function CreateView() {
   const messages = useMessages();
   const { data: catalogue, error, refetch } = useQuery(catalogueQuery);
+  usePrefetchQuery(newestQuery(EVERYTHING));
   return (
     <Page title={messages.create.title}>
       <div className="@container max-md:pb-16">
@@ -37,7 +38,8 @@ export default function CreateView() {
         ) : (
           <Pending />
         )}
-        <Latest />
+        {/* Below a form that is not there yet, it would be pushed down. */}
+        {(catalogue || error) && <Latest />}
       </div>
     </Page>
   );

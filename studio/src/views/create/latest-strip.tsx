@@ -1,8 +1,8 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Images, Pause, Play } from "lucide-react";
 import { useMemo } from "react";
 import { Link } from "wouter";
-import { activeQuery, libraryQuery } from "@/api/queries";
+import { activeQuery, newestQuery } from "@/api/queries";
 import { useMessages } from "@/messages";
 import { Button } from "@/ui/button";
 import { Empty, ErrorState, Skeleton } from "@/ui/states";
@@ -10,18 +10,18 @@ import { latestOf } from "@/views/create/latest";
 import { useMemory } from "@/views/create/memory";
 import { Tile } from "@/views/create/tile";
 
-const EVERYTHING = {};
+export const EVERYTHING = {};
 const GRID = "grid grid-cols-2 gap-3 sm:grid-cols-[repeat(auto-fill,minmax(10.5rem,1fr))]";
 
 /** What was just submitted here, and what came out lately. */
 export function Latest() {
   const { latest } = useMessages().create;
-  const library = useInfiniteQuery(libraryQuery(EVERYTHING));
+  const newest = useQuery(newestQuery(EVERYTHING));
   const { data: active } = useQuery(activeQuery);
   const submitted = useMemory((store) => store.submitted);
   const jobs = useMemo(
-    () => latestOf([...(library.data?.pages[0]?.data ?? []), ...(active ?? [])], submitted),
-    [library.data, active, submitted],
+    () => latestOf([...(newest.data ?? []), ...(active ?? [])], submitted),
+    [newest.data, active, submitted],
   );
   const hasVideo = jobs.some((job) => job.media_type.startsWith("video/") && job.assets.length > 0);
   return (
@@ -40,14 +40,14 @@ export function Latest() {
           </Link>
         )}
       </div>
-      {library.isPending ? (
+      {newest.isPending ? (
         <div className={GRID}>
           {["a", "b", "c", "d"].map((key) => (
             <Skeleton key={key} className="h-60 rounded-xl" />
           ))}
         </div>
-      ) : library.isError && jobs.length === 0 ? (
-        <ErrorState error={library.error} onRetry={() => void library.refetch()} />
+      ) : newest.isError && jobs.length === 0 ? (
+        <ErrorState error={newest.error} onRetry={() => void newest.refetch()} />
       ) : jobs.length === 0 ? (
         <div className="rounded-2xl border border-dashed border-line">
           <Empty icon={<Images size={24} />} title={latest.empty} text={latest.emptyHint} />

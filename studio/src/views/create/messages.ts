@@ -19,7 +19,7 @@ export const en = {
       enhancer: "Enhancer",
     } as Record<string, string>,
     over: (limit: string, over: number) =>
-      `The model reads at most ${limit} tokens: the job would fail. Take out about ${plural(over, { one: "token", other: "tokens" })}.`,
+      `The model reads at most ${limit} tokens. Take out about ${plural(over, { one: "token", other: "tokens" })}.`,
     uncounted: "Tokens can't be counted",
     examples: "Examples",
     clear: "Clear the prompt",

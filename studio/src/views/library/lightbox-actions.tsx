@@ -165,7 +165,7 @@ function FileActions({ job, asset, onDelete, onSaid }: Props & SayingProps) {
 function Icon(props: { icon: LucideIcon; label: string; onClick(): void }) {
   const { icon: Shape, label, onClick } = props;
   return (
-    // Without a tooltip: it would lie below the modal.
+    // A plain hint: a tooltip would take the first Esc.
     <Button
       size="sm"
       variant="ghost"

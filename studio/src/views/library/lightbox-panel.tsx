@@ -1,5 +1,5 @@
 import { Copy } from "lucide-react";
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import type { Asset, Job } from "@/api/client";
 import { duration, fullMoment } from "@/lib/format";
 import { DefectTags } from "@/media/defect-tags";
@@ -14,11 +14,11 @@ import { Actions } from "@/views/library/lightbox-actions";
 interface Props {
   job: Job;
   asset: Asset | undefined;
-  onDelete(): void;
+  onDelete(id: string): void;
 }
 
 /** Everything that is known of a result, and what can be done with it. */
-export function LightboxPanel({ job, asset, onDelete }: Props) {
+export const LightboxPanel = memo(function LightboxPanel({ job, asset, onDelete }: Props) {
   const messages = useMessages();
   const texts = messages.library;
   const enhanced = job.enhanced_prompt && job.enhanced_prompt !== job.prompt;
@@ -27,7 +27,7 @@ export function LightboxPanel({ job, asset, onDelete }: Props) {
       <Text title={texts.prompt} copied={job.prompt}>
         {job.prompt}
       </Text>
-      <Actions job={job} asset={asset} onDelete={onDelete} />
+      <Actions job={job} asset={asset} onDelete={() => onDelete(job.id)} />
       {job.state === "succeeded" && (
         <section className="flex flex-col gap-2">
           <h3 className="text-xs font-medium text-muted">{texts.rate}</h3>
@@ -45,7 +45,7 @@ export function LightboxPanel({ job, asset, onDelete }: Props) {
       </p>
     </div>
   );
-}
+});
 
 interface TextProps {
   title: string;

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { ChevronLeft, ChevronRight } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import type { Job } from "@/api/client";
 import { jobQuery } from "@/api/queries";
+import { useAfterPaint } from "@/lib/after-paint";
 import { useShortcut } from "@/lib/shortcuts";
 import { useRate } from "@/media/rating";
 import { Thumbnail } from "@/media/thumbnail";
@@ -32,6 +33,9 @@ export function Lightbox({ id, jobs, onGo, onClose, onDelete, onNearEnd }: Props
   const index = jobs.findIndex((job) => job.id === id);
   const { data, error, refetch } = useQuery({ ...jobQuery(id), placeholderData: jobs[index] });
   const job = data?.id === id ? data : jobs[index];
+  const latest = useRef(onDelete);
+  latest.current = onDelete;
+  const remove = useCallback((gone: string) => latest.current(gone), []);
   useEffect(() => {
     if (index >= jobs.length - NEAR_END) onNearEnd();
   }, [index, jobs.length, onNearEnd]);
@@ -39,13 +43,7 @@ export function Lightbox({ id, jobs, onGo, onClose, onDelete, onNearEnd }: Props
   return (
     <Dialog isOpen onClose={onClose} size="full" isTitleHidden title={messages.library.lightbox}>
       {job ? (
-        <Content
-          job={job}
-          previous={previous}
-          next={next}
-          onGo={onGo}
-          onDelete={() => onDelete(job.id)}
-        />
+        <Content job={job} previous={previous} next={next} onGo={onGo} onDelete={remove} />
       ) : (
         <div className="pt-12">
           {!error && <Loading />}
@@ -75,13 +73,16 @@ interface ContentProps {
   previous: Job | undefined;
   next: Job | undefined;
   onGo(id: string): void;
-  onDelete(): void;
+  onDelete(id: string): void;
 }
 
 function Content({ job, previous, next, onGo, onDelete }: ContentProps) {
   const [shown, setShown] = useState({ id: job.id, index: 0 });
   const index = shown.id === job.id ? shown.index : 0;
   const asset = job.assets[index] ?? job.assets[0];
+  // The picture comes at once, all that is known of it in the frames after.
+  const isShown = useAfterPaint();
+  const told = useDeferredValue(useMemo(() => ({ job, asset }), [job, asset]));
   usePreload([previous, next]);
   useLightboxKeys({ job, previous, next, onGo, onDelete });
   return (
@@ -101,7 +102,7 @@ function Content({ job, previous, next, onGo, onDelete }: ContentProps) {
         </div>
       </div>
       <div className="min-h-0 pb-2 lg:overflow-y-auto lg:border-l lg:border-line lg:pt-7 lg:pl-5">
-        <LightboxPanel job={job} asset={asset} onDelete={onDelete} />
+        {isShown && <LightboxPanel {...told} onDelete={onDelete} />}
       </div>
     </div>
   );
@@ -177,7 +178,7 @@ function useLightboxKeys({ job, previous, next, onGo, onDelete }: ContentProps):
   const go = (to: Job | undefined) => () => to && onGo(to.id);
   useShortcut({ keys: "arrowleft", label: key.previous, scope: "here" }, go(previous));
   useShortcut({ keys: "arrowright", label: key.next, scope: "here" }, go(next));
-  useShortcut({ keys: "delete", label: key.remove, scope: "here" }, onDelete);
+  useShortcut({ keys: "delete", label: key.remove, scope: "here" }, () => onDelete(job.id));
   useShortcut({ keys: shown.stars, label: key.stars, scope: "here" }, () => undefined);
   const latest = { job, rate: rate.mutate };
   useDigits((stars) => {

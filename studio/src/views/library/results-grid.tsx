@@ -28,7 +28,7 @@ export const ResultsGrid = memo(function ResultsGrid({ jobs, onOpen, onNearEnd }
   const virtual = useWindowVirtualizer({
     count: numRows,
     estimateSize: () => rowHeight,
-    overscan: 2,
+    overscan: 1,
     scrollMargin: top,
     scrollPaddingStart: HEADER_PX,
     scrollPaddingEnd: HEADER_PX,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Catalogue, Job } from "@/api/client";
-import { type Draft, EMPTY } from "@/stores/draft";
-import { reused, takenBy } from "@/views/library/reuse";
+import { type Draft, EMPTY, takenBy } from "@/stores/draft";
+import { reused } from "@/views/library/reuse";
 
 const JOB = {
   prompt: "a red circle",

@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useLocation } from "wouter";
-import type { Catalogue, Job } from "@/api/client";
+import type { Job } from "@/api/client";
 import { catalogueQuery } from "@/api/queries";
 import { useMessages } from "@/messages";
-import { type Draft, draftOf, useDraft } from "@/stores/draft";
+import { type Draft, draftOf, takenBy, useDraft } from "@/stores/draft";
 import { useToasts } from "@/ui/toast";
 
 export type Reused = "all" | "prompt" | "seed";
@@ -13,13 +13,6 @@ export function reused(draft: Draft, job: Job, what: Reused, taken?: ReadonlySet
   if (what === "prompt") return { ...draft, prompt: job.prompt };
   if (what === "seed") return { ...draft, seed: job.seed };
   return draftOf(job, taken);
-}
-
-/** The names of the values that a job's type takes; undefined where the catalogue knows none. */
-export function takenBy(catalogue: Catalogue | undefined, job: Job): Set<string> | undefined {
-  const type = catalogue?.job_types.find(({ name }) => name === job.job_type);
-  const properties = type?.json_schema.properties;
-  return properties ? new Set(Object.keys(properties)) : undefined;
 }
 
 export function useTaken(job: Job): ReadonlySet<string> | undefined {

@@ -2,7 +2,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { isTouched, Refresher } from "@/views/performance/live";
 
-const record = { job_type: "video_fast", job_id: "job_1" };
+const record = { job_type: "video_fast" };
 
 describe("isTouched", () => {
   it("is what rests on records", () => {
@@ -46,7 +46,7 @@ describe("Refresher", () => {
     pass(0);
     expect(invalidate).toHaveBeenCalledTimes(1);
     for (let index = 0; index < 20; index += 1) {
-      refresher.add({ job_type: index % 2 ? "video_fast" : "video_high", job_id: `job_${index}` });
+      refresher.add({ job_type: index % 2 ? "video_fast" : "video_high" });
       pass(50);
     }
     expect(invalidate).toHaveBeenCalledTimes(1);
@@ -64,6 +64,17 @@ describe("Refresher", () => {
     busy.mockReturnValue(0);
     pass(500);
     expect(invalidate).toHaveBeenCalledTimes(1);
+  });
+
+  it("reads everything after a decision, once for all that comes with it", () => {
+    const { invalidate, refresher, pass } = setUp();
+    refresher.addAll();
+    refresher.add(record);
+    pass(0);
+    expect(invalidate.mock.calls).toEqual([[{ queryKey: ["performance"] }]]);
+    refresher.add(record);
+    pass(1500);
+    expect(invalidate.mock.calls[1]?.[0]).not.toHaveProperty("queryKey");
   });
 
   it("stops", () => {

@@ -123,7 +123,7 @@ const gpus = {
   on: (device: string, host: string) => `${device} on ${host}`,
   driver: (version: string) => `Driver ${version}`,
   started: (when: string) => `Started ${when}`,
-  states: { idle: "Idle", busy: "Busy", draining: "Draining" },
+  states: { starting: "Starting", idle: "Idle", busy: "Busy", draining: "Draining" },
   runs: "Runs now",
   nothing: "No job.",
   memory: "Memory",

@@ -1,10 +1,10 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Ban, CircleAlert, RotateCcw } from "lucide-react";
 import { memo } from "react";
 import { Link } from "wouter";
 import { useRetry } from "@/api/actions";
 import type { Job } from "@/api/client";
-import { libraryQuery } from "@/api/queries";
+import { newestQuery } from "@/api/queries";
 import { ago, duration } from "@/lib/format";
 import { madeIn } from "@/media/facts";
 import { Thumbnail } from "@/media/thumbnail";
@@ -24,8 +24,8 @@ export function newestEnds(jobs: readonly Job[], most: number = MOST_SHOWN): Job
 /** The last few that ended, and a second try for those that did not work out. */
 export function Ended() {
   const texts = useMessages().queue;
-  const { data } = useInfiniteQuery(libraryQuery(ENDED));
-  const jobs = newestEnds(data?.pages[0]?.data ?? []);
+  const { data } = useQuery(newestQuery(ENDED));
+  const jobs = newestEnds(data ?? []);
   if (jobs.length === 0) return null;
   return (
     <section aria-labelledby="ended-title">

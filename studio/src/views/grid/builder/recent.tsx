@@ -1,7 +1,7 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Grid3x3 } from "lucide-react";
 import { Link } from "wouter";
-import { libraryQuery } from "@/api/queries";
+import { newestQuery } from "@/api/queries";
 import { ago } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Section } from "@/ui/card";
@@ -15,8 +15,8 @@ export function Recent() {
   const messages = useMessages();
   const texts = messages.grid;
   const { known } = useGrids();
-  const { data } = useInfiniteQuery(libraryQuery({}));
-  const found = gridsIn((data?.pages ?? []).flatMap((page) => page.data));
+  const { data } = useQuery(newestQuery({}));
+  const found = gridsIn(data ?? []);
   const grids = recentGrids(known, found).slice(0, MOST_SHOWN);
   return (
     <Section id="recent" title={texts.recent}>

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import type { Catalogue, Job } from "@/api/client";
 import { jobQuery } from "@/api/queries";
-import { type Draft, draftOf, useDraft } from "@/stores/draft";
+import { type Draft, draftOf, takenBy, useDraft } from "@/stores/draft";
 import {
   type Axis,
   legalOf,
@@ -34,7 +34,7 @@ export function useBase(catalogue: Catalogue): BaseState {
   const found = useQuery({ ...jobQuery(base_job ?? ""), enabled: isOfJob && base_job !== null });
   const job = isOfJob ? (found.data ?? null) : null;
   return useMemo(() => {
-    const draft = job ? draftOf(job) : ownDraft;
+    const draft = job ? draftOf(job, takenBy(catalogue, job)) : ownDraft;
     const job_type = draft.job_type ?? catalogue.default_job_type;
     const own = catalogue.job_types.find((type) => type.name === job_type);
     const parameters = parametersOf(catalogue, typesOf(catalogue, keptAxes, job_type));
@@ -49,7 +49,7 @@ export function useBase(catalogue: Catalogue): BaseState {
       return typeof value === "string" || typeof value === "number" ? value : null;
     };
     return {
-      draft: { ...draft, values: takenBy(own, draft.values) },
+      draft: { ...draft, values: legalValues(own, draft.values) },
       job,
       isReady: !isOfJob || job !== null,
       isGone: isOfJob && base_job !== null && found.isError,
@@ -62,7 +62,7 @@ export function useBase(catalogue: Catalogue): BaseState {
 }
 
 /** The draft's values without those that the job type refuses. */
-function takenBy(type: Catalogue["job_types"][number] | undefined, values: Draft["values"]) {
+function legalValues(type: Catalogue["job_types"][number] | undefined, values: Draft["values"]) {
   const schemas = (type?.json_schema.properties ?? {}) as Record<
     string,
     Parameters<typeof legalOf>[0]

@@ -18,7 +18,7 @@ export function Alarms() {
   const { data: matrix } = useQuery(matrixQuery);
   const lines = data ? alarmLines(data.alarms, data.watched, matrix?.rows ?? []) : [];
   if (error && !data) return <ErrorState error={error} onRetry={refetch} />;
-  if (!data) return <Skeleton className="h-14" />;
+  if (!data) return <Skeleton className="h-5" />;
   if (lines.length === 0)
     return (
       <p role="status" className="flex items-start gap-2 px-1 text-[13px] text-muted">

@@ -41,6 +41,7 @@ function ModelRow({ worker, model }: { worker: Worker; model: Model }) {
       <Button
         size="sm"
         isBusy={residency.isPending}
+        disabled={worker.state === "starting"}
         aria-label={`${texts.verbs[verb]} ${model.id}`}
         onClick={() => residency.mutate({ verb, model_id: model.id, worker_id: worker.id })}
       >

@@ -8,13 +8,14 @@ import { Field, Select } from "@/ui/field";
 import { Empty, ErrorState, Skeleton } from "@/ui/states";
 import { ActiveRun } from "./active-run";
 import { CompareRuns } from "./compare-runs";
-import { activeRunQuery, type Brief, runsQuery, type Started } from "./queries";
+import { activeRunQuery, type Brief, runsQuery, type Started, useRunInStep } from "./queries";
 import { RunList } from "./run-list";
 import { RunReport } from "./run-report";
 import { StartForm } from "./start-form";
 
 /** The standard test protocol: start it, watch it, read what it found. */
 export default function ProtocolPanel() {
+  useRunInStep();
   const { data: active } = useQuery(activeRunQuery);
   const runs = useQuery(runsQuery);
   const [params, setParams] = useSearchParams();
@@ -30,13 +31,16 @@ export default function ProtocolPanel() {
   const all = runs.data?.data ?? [];
   const selected = params.get("run") ?? all.find((run) => !run.is_active)?.id ?? null;
   const against = params.get("against") ?? "";
+  const isFollowed = active?.is_running || active?.error || selected !== null;
+  const past = <PastRuns query={runs} selected={selected} onSelect={(id) => set("run", id)} />;
   return (
     <div className="grid grid-cols-1 items-start gap-4 xl:grid-cols-[26rem_minmax(0,1fr)]">
       <div className="flex min-w-0 flex-col gap-4">
         <StartForm isRunning={active?.is_running ?? false} />
-        <PastRuns query={runs} selected={selected} onSelect={(id) => set("run", id)} />
+        {isFollowed && past}
       </div>
       <div className="flex min-w-0 flex-col gap-4">
+        {!isFollowed && past}
         {active?.is_running && <ActiveRun active={active} />}
         {active?.error && !active.is_running && <EndedEarly active={active} />}
         {selected && all.length > 1 && (

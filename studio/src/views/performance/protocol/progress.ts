@@ -1,5 +1,7 @@
 // A run's events as they come. Pure part tested in progress.test.ts.
 import { useEffect, useRef, useState } from "react";
+import { answer, api, type Schemas } from "@/api/client";
+import { onNews } from "@/api/live";
 import type { RunEvent } from "./queries";
 
 export interface Progress {
@@ -22,7 +24,7 @@ export function advanced(known: Progress, event: RunEvent): Progress {
   };
 }
 
-/** Follow a run of the protocol until its end. */
+/** Follow a run of the protocol until its end: read on whenever the service says that it went on. */
 export function useProgress(runId: string | null, onEnd: () => void): Progress {
   const [progress, setProgress] = useState(NOTHING);
   const ended = useRef(onEnd);
@@ -30,17 +32,46 @@ export function useProgress(runId: string | null, onEnd: () => void): Progress {
   useEffect(() => {
     setProgress(NOTHING);
     if (runId === null) return;
-    const source = new EventSource(`/api/v1/benchmarks/${encodeURIComponent(runId)}/events`);
-    const read = (message: Event) => {
-      const event = JSON.parse((message as MessageEvent<string>).data) as RunEvent;
-      setProgress((known) => advanced(known, event));
-      if (event.kind !== "end") return;
-      source.close();
-      ended.current();
+    const abort = new AbortController();
+    let after = 0;
+    let isReading = false;
+    let isBehind = false;
+    const readOn = async () => {
+      do {
+        isBehind = false;
+        const page = await eventsAfter(runId, after, abort.signal);
+        after = page.last_seq;
+        setProgress((known) => page.data.reduce(advanced, known));
+        if (!page.is_finished) continue;
+        stop();
+        return ended.current();
+      } while (isBehind);
     };
-    source.addEventListener("run", read);
-    source.addEventListener("end", read);
-    return () => source.close();
+    const look = () => {
+      isBehind = true;
+      if (isReading) return;
+      isReading = true;
+      readOn()
+        .catch(() => undefined) // out of reach: the next hello reads again
+        .finally(() => {
+          isReading = false;
+        });
+    };
+    const ends = [onNews("benchmark", look), onNews("hello", look)];
+    const stop = () => {
+      abort.abort();
+      for (const end of ends) end();
+    };
+    look();
+    return stop;
   }, [runId]);
   return progress;
+}
+
+async function eventsAfter(run_id: string, after: number, signal: AbortSignal) {
+  const params = { path: { run_id }, query: { after } };
+  // The same address streams where no `after` is told, so that its type is of both.
+  return (await answer<unknown>(
+    api.GET("/api/v1/benchmarks/{run_id}/events", { params, signal }),
+  )) as Schemas["BenchmarkEvents"];
 }

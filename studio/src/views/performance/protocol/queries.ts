@@ -1,6 +1,8 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { useReport } from "@/api/actions";
 import { ApiError, answer, api, type Schemas } from "@/api/client";
+import { onNews } from "@/api/live";
 import { keys } from "@/api/queries";
 
 export type Started = Schemas["BenchmarkStarted"];
@@ -19,7 +21,7 @@ export const runsQuery = queryOptions({
   staleTime: 10_000,
 });
 
-/** The last run that the service started; null: none yet. Asked again while it runs. */
+/** The last run that the service started; null: none yet. */
 export const activeRunQuery = queryOptions({
   queryKey: [...PROTOCOL, "active"],
   queryFn: async ({ signal }) => {
@@ -30,7 +32,6 @@ export const activeRunQuery = queryOptions({
       throw error;
     }
   },
-  refetchInterval: ({ state }) => (state.data?.is_running ? 1500 : false),
 });
 
 export const reportQuery = (run_id: string) =>
@@ -40,6 +41,22 @@ export const reportQuery = (run_id: string) =>
       answer(api.GET("/api/v1/benchmarks/{run_id}", { params: { path: { run_id } }, signal })),
     staleTime: 10_000,
   });
+
+/** What the service says of its run goes into what is known of it; its begin and end are read. */
+export function useRunInStep(): void {
+  const client = useQueryClient();
+  useEffect(
+    () =>
+      onNews("benchmark", ({ run_id, is_running, started_at }) => {
+        const known = client.getQueryData<Started | null>(activeRunQuery.queryKey);
+        if (known?.started_at === started_at && is_running) {
+          const next: Started = { ...known, run_id, is_running };
+          client.setQueryData(activeRunQuery.queryKey, next);
+        } else void client.invalidateQueries({ queryKey: PROTOCOL });
+      }),
+    [client],
+  );
+}
 
 export function useStart() {
   const client = useQueryClient();

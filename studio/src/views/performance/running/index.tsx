@@ -19,7 +19,7 @@ export function NowRunning() {
   return (
     <Section id="now-running" title={messages.title}>
       {error && <ErrorState error={error} onRetry={refetch} />}
-      {!data && !error && <Skeleton className="h-40" />}
+      {!data && !error && <Skeleton className="h-8" />}
       {data?.length === 0 && <NothingRuns />}
       {data && data.length > 0 && (
         <div className="flex flex-col gap-4">
