@@ -74,6 +74,12 @@ def test_techniques_off_and_offers_decide_where_they_matter(folder):
     assert "offers_high" not in found.of(request)["setup"]
 
 
+def test_a_group_is_another_setup_and_one_gpu_is_as_it_was(folder):
+    alone, group = (make(folder, group_size=size).of(make_request()) for size in (1, 4))
+    assert alone["setup"] == make(folder).of(make_request())["setup"]
+    assert group["setup"] == {**alone["setup"], "group_size": 4}
+
+
 def test_a_model_that_is_not_there_has_no_hash():
     def locate(model_id):
         raise ModelMissing(model_id)

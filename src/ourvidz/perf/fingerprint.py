@@ -65,6 +65,7 @@ class Fingerprints:
         high_models: Collection[str] = (),
         runtime: Mapping[str, Any] | None = None,
         cache_dir: Path | None = None,
+        group_size: int = 1,
     ) -> None:
         """Take what stays the same over a worker's life.
 
@@ -77,6 +78,7 @@ class Fingerprints:
             high_models: catalogue ids of the models that offer ``high``.
             runtime: what only the engine's libraries know, such as the versions of CUDA and cuDNN.
             cache_dir: where the choice of kernels is remembered.
+            group_size: GPUs that share a job.
         """
         self._device = device
         self._precision = precision
@@ -86,6 +88,7 @@ class Fingerprints:
         self._high_models = frozenset(high_models)
         self._runtime = dict(runtime or {})
         self._cache_dir = cache_dir
+        self._group_size = group_size
         self._disks: dict[Path, str | None] = {}
 
     def of(self, request: GenerationRequest) -> dict[str, Any]:
@@ -119,6 +122,8 @@ class Fingerprints:
         }
         if request.fidelity is Fidelity.DRAFT:  # which then uses 8 bits too
             setup["offers_high"] = request.model in self._high_models
+        if self._group_size > 1:  # records from before there were groups are of one
+            setup["group_size"] = self._group_size
         return setup
 
     def _disk_of(self, model_id: str) -> str | None:

@@ -142,6 +142,7 @@ def assemble_worker(
             high_models=high_models,
             runtime=runtime_versions(),
             cache_dir=settings.data_dir / "cache",
+            group_size=settings.group_size,
         ),
         sampler=open_sampler(str(engine.device), clock=clock),
         expectations=Expectations(forecaster=Forecaster(records, clock=clock)),

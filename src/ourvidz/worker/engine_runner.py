@@ -61,8 +61,10 @@ class EngineRunner:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Versions and hardware."""
-        return self._worker.environment
+        """Versions, hardware, and the group that shares videos."""
+        group = self._engine.group_facts()
+        found = dict(self._worker.environment)
+        return {**found, "group_size": group["size"]} if group else found
 
     def fingerprint(self, request: GenerationRequest) -> Mapping[str, Any]:
         """Return the environment of a job's record."""
