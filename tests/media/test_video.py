@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from ourvidz.core.files import sweep_partials
 from ourvidz.media.frames import RgbFrame
 from ourvidz.media.probe import check, probe
 from ourvidz.media.settings import read_settings
-from ourvidz.media.video import VideoWriter, read_frames
+from ourvidz.media.video import EncodedPacket, VideoWriter, read_frames
 from tests.media.pictures import flat, gradient, noise
 
 SATURATED = [
@@ -230,6 +231,46 @@ def test_a_killed_writer_leaves_only_a_partial(tmp_path: Path) -> None:
 
 def _long_after(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime + 1e6, UTC)
+
+
+@pytest.mark.parametrize("num_frames", [1, 31, 32, 33, 81])
+def test_segments_make_one_video(num_frames: int, tmp_path: Path) -> None:
+    """Fifteen threads are three encoders; a segment has two seconds, 32 frames."""
+    frames = [gradient(96, 64, shift=3 * i) for i in range(num_frames)]
+    packets: list[EncodedPacket] = []
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    for path, threads, told in ((whole, 1, [].append), (cut, 15, packets.append)):
+        with VideoWriter(
+            path, width=96, height=64, fps=16, num_threads=threads, on_packet=told
+        ) as writer:
+            for frame in frames:
+                writer.write(frame)
+    # Others may stand where x264 sees a new scene.
+    keys = {index for index, packet in enumerate(packets) if packet.is_key_frame}
+    assert keys >= set(range(0, num_frames, 32))
+    times = [packet.decoded_s for packet in packets if packet.decoded_s is not None]
+    assert len(times) == num_frames
+    assert times == sorted(set(times))
+    check(probe(cut), width=96, height=64, num_frames=num_frames, fps=16)
+    for found, expected, frame in zip(read_frames(cut), read_frames(whole), frames, strict=True):
+        errors = [np.square(each.astype(float) - frame).mean() for each in (found, expected)]
+        assert errors[0] < 1.2 * errors[1] + 0.5
+
+
+def test_an_error_in_the_body_ends_segments(tmp_path: Path) -> None:
+    before = threading.active_count()
+
+    def write_and_stop() -> None:
+        path = tmp_path / "a.mp4"
+        with VideoWriter(path, width=64, height=64, fps=16, num_threads=15) as writer:
+            for index in range(70):
+                writer.write(gradient(64, 64, shift=index))
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_and_stop()
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == before
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """H.264 in MP4, written one frame at a time while the rest is still being decoded.
 
 Colours are BT.709 limited range, said in the tags *and* done in the conversion: a player that
-trusts the tags shows the colours that the model made. The encoder holds a few dozen frames at
-most, so memory does not grow with the video.
+trusts the tags shows the colours that the model made. Encoders hold a few dozen frames each, so
+memory does not grow with the video. Where there are many cores, several encoders work at once, on a
+segment each (``media.segments``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
@@ -25,6 +28,7 @@ from av.video.stream import VideoStream
 from ourvidz.core.errors import InvalidRequest, OutputInvalid
 from ourvidz.core.files import atomic_path, disk_errors_as_ours
 from ourvidz.media.frames import RgbFrame, require_rgb
+from ourvidz.media.segments import SegmentedEncoder
 from ourvidz.media.settings import JsonValue, comment_of
 
 X264Preset: TypeAlias = Literal[
@@ -44,6 +48,10 @@ DEFAULT_CRF = 15
 UNREADABLE = (FFmpegError, IndexError, UnicodeDecodeError)
 
 _SECONDS_BETWEEN_KEY_FRAMES = 2  # x264's 250 frames would make a 16 fps clip seek from its start
+
+_THREADS_AN_ENCODER = 5  # more make 480 lines no quicker: see ``media.segments``
+_MOST_ENCODERS = 6
+_SEGMENT_BYTES = 512 * 2**20  # of frames that may wait in segments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +110,8 @@ class VideoWriter:
             title: The ``title`` tag, most useful as the prompt.
             preset: x264's effort: a slower one makes a smaller file of equal quality.
             crf: x264's quality, 0 (best) to 51; its scale shifts a little with ``preset``.
-            num_threads: Encoder threads; 0 lets x264 take what the machine has.
+            num_threads: Encoder threads in all; 0: one a core that this process may use. From ten
+                on they belong to several encoders, a segment each.
             on_packet: Called with each packet before it goes to the file, in ``write`` and at the
                 end of ``with``; the bytes are those that the file will hold.
 
@@ -128,7 +137,9 @@ class VideoWriter:
             self._metadata["title"] = title.replace("\0", "").encode("utf-8", "replace").decode()
         self._preset: X264Preset = preset
         self._crf = crf
-        self._num_threads = num_threads
+        self._num_threads = num_threads or len(os.sched_getaffinity(0))
+        self._num_encoders = self._encoders()
+        self._segmented: SegmentedEncoder | None = None
         self._on_packet = on_packet
         self._codec_header = b""
         self._num_frames = 0
@@ -165,6 +176,13 @@ class VideoWriter:
             self._stream = self._add_stream(self._container)
             self._container.start_encoding()
             self._codec_header = self._stream.codec_context.extradata or b""
+            if self._num_encoders > 1:
+                self._segmented = SegmentedEncoder(
+                    self._make_encoder,
+                    frames_per_segment=self._stream.gop_size,
+                    num_encoders=self._num_encoders,
+                )
+                stack.callback(self._segmented.abandon)
             self._stack = stack.pop_all()
         return self
 
@@ -181,11 +199,12 @@ class VideoWriter:
         """
         rgb = require_rgb(frame, width=self._width, height=self._height)
         container, stream = self._opened()
-        picture = self._to_yuv(rgb)
-        picture.pts = self._num_frames
-        picture.time_base = 1 / self._fps
         with disk_errors_as_ours(self._path):
-            self._mux(container, stream.encode(picture))
+            if self._segmented is None:
+                picture = self._to_yuv(self._reformatter, rgb, self._num_frames)
+                self._mux(container, stream.encode(picture))
+            else:
+                self._mux(container, self._segmented.encode(rgb.copy()))
         self._num_frames += 1
 
     def __exit__(
@@ -213,30 +232,52 @@ class VideoWriter:
         return self._container, self._stream
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
-        stream = container.add_stream(
-            "libx264",
-            rate=self._fps,
-            options={
-                "preset": self._preset,
-                "crf": str(self._crf),
-                # As MP4 stores it: the muxer copies what the encoder made.
-                "x264-params": "annexb=0:rc-lookahead=0",
-            },
-        )
-        stream.width = self._width
-        stream.height = self._height
-        stream.pix_fmt = "yuv420p"
-        stream.color_range = ColorRange.MPEG
-        stream.colorspace = Colorspace.ITU709
-        stream.color_primaries = ColorPrimaries.BT709
-        stream.color_trc = ColorTrc.BT709
-        stream.gop_size = max(1, round(_SECONDS_BETWEEN_KEY_FRAMES * self._fps))
-        stream.thread_count = self._num_threads
+        stream = container.add_stream("libx264", rate=self._fps, options=self._options())
+        self._set_up(stream.codec_context)
         return stream
 
-    def _to_yuv(self, rgb: RgbFrame) -> av.VideoFrame:
+    def _options(self) -> dict[str, str]:
+        return {
+            "preset": self._preset,
+            "crf": str(self._crf),
+            # As MP4 stores it: the muxer copies what the encoder made.
+            "x264-params": "annexb=0:rc-lookahead=0",
+        }
+
+    def _set_up(self, context: VideoCodecContext) -> None:
+        context.width = self._width
+        context.height = self._height
+        context.pix_fmt = "yuv420p"
+        context.color_range = ColorRange.MPEG
+        context.colorspace = Colorspace.ITU709
+        context.color_primaries = ColorPrimaries.BT709
+        context.color_trc = ColorTrc.BT709
+        context.gop_size = max(1, round(_SECONDS_BETWEEN_KEY_FRAMES * self._fps))
+        context.thread_count = max(1, self._num_threads // self._num_encoders)
+
+    def _encoders(self) -> int:
+        """Return how many encoders work at once."""
+        frame_bytes = self._width * self._height * 3
+        segment_bytes = frame_bytes * max(1, round(_SECONDS_BETWEEN_KEY_FRAMES * self._fps))
+        by_memory = max(1, _SEGMENT_BYTES // segment_bytes)
+        return min(max(1, self._num_threads // _THREADS_AN_ENCODER), _MOST_ENCODERS, by_memory)
+
+    def _make_encoder(self) -> _SegmentEncoder:
+        context = VideoCodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext), type(context)
+        context.options = self._options()
+        self._set_up(context)
+        context.framerate = self._fps
+        context.time_base = 1 / self._fps
+        context.flags |= Flags.global_header  # the file holds it once, for all segments
+        context.open()
+        if (context.extradata or b"") != self._codec_header:
+            raise OutputInvalid("two encoders of one video disagree about its header")
+        return _SegmentEncoder(context=context, to_yuv=self._to_yuv)
+
+    def _to_yuv(self, reformatter: VideoReformatter, rgb: RgbFrame, index: int) -> av.VideoFrame:
         # Without both colour spaces swscale would use BT.601, whatever the tags say.
-        return self._reformatter.reformat(
+        picture = reformatter.reformat(
             av.VideoFrame.from_ndarray(rgb, format="rgb24"),
             format="yuv420p",
             src_colorspace=Colorspace.ITU709,
@@ -246,14 +287,20 @@ class VideoWriter:
             dst_color_trc=ColorTrc.BT709,
             dst_color_primaries=ColorPrimaries.BT709,
         )
+        picture.pts = index
+        picture.time_base = 1 / self._fps
+        return picture
 
     def _finish(self, container: OutputContainer, stream: VideoStream) -> None:
         if self._num_frames == 0:
             raise OutputInvalid(f"not one frame was written to {str(self._path)!r}")
-        self._mux(container, stream.encode(None))
+        rest = stream.encode(None) if self._segmented is None else self._segmented.end()
+        self._mux(container, rest)
 
     def _mux(self, container: OutputContainer, packets: Iterable[av.Packet]) -> None:
         for packet in packets:
+            if self._stream is not None:
+                packet.stream = self._stream  # a segment's comes from an encoder of its own
             if self._on_packet is not None:
                 self._on_packet(EncodedPacket.of(packet, self._codec_header))
             container.mux(packet)
@@ -272,6 +319,26 @@ class VideoWriter:
         except FFmpegError:
             if error is None:
                 raise
+
+
+class _SegmentEncoder:
+    """x264 for one segment; see ``segments.Encoder``."""
+
+    def __init__(
+        self,
+        *,
+        context: VideoCodecContext,
+        to_yuv: Callable[[VideoReformatter, RgbFrame, int], av.VideoFrame],
+    ) -> None:
+        self._context = context
+        self._to_yuv = to_yuv
+        self._reformatter = VideoReformatter()
+
+    def encode(self, frame: RgbFrame, index: int) -> list[av.Packet]:
+        return self._context.encode(self._to_yuv(self._reformatter, frame, index))
+
+    def end(self) -> list[av.Packet]:
+        return self._context.encode(None)
 
 
 def read_frames(path: Path) -> Iterator[RgbFrame]:
