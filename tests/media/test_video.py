@@ -233,7 +233,7 @@ def _long_after(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime + 1e6, UTC)
 
 
-@pytest.mark.parametrize("num_frames", [1, 31, 32, 33, 81])
+@pytest.mark.parametrize("num_frames", [1, 2, 32, 33, 35, 36, 67, 81])
 def test_segments_make_one_video(num_frames: int, tmp_path: Path) -> None:
     """Fifteen threads are three encoders; a segment has two seconds, 32 frames."""
     frames = [gradient(96, 64, shift=3 * i) for i in range(num_frames)]
@@ -247,7 +247,7 @@ def test_segments_make_one_video(num_frames: int, tmp_path: Path) -> None:
                 writer.write(frame)
     # Others may stand where x264 sees a new scene.
     keys = {index for index, packet in enumerate(packets) if packet.is_key_frame}
-    assert keys >= set(range(0, num_frames, 32))
+    assert keys >= {start for start in range(0, num_frames, 32) if num_frames - start >= 4}
     times = [packet.decoded_s for packet in packets if packet.decoded_s is not None]
     assert len(times) == num_frames
     assert times == sorted(set(times))

@@ -22,6 +22,10 @@ from av.packet import Packet
 
 from ourvidz.media.frames import RgbFrame
 
+# x264 learns by how much it delays from its first three frames (``i_bframe_delay`` in encoder.c); a
+# clip's last few frames go with the segment before.
+_FEWEST = 4
+
 
 class Encoder(Protocol):
     """What encodes one segment."""
@@ -80,7 +84,8 @@ class SegmentedEncoder:
         self._num_encoders = num_encoders
         self._pool = ThreadPoolExecutor(num_encoders, thread_name_prefix="encode")
         self._segments: deque[_Segment] = deque()
-        self._num_frames = 0
+        self._waiting: list[tuple[RgbFrame, int]] = []  # of a segment that may not come to be
+        self._num_frames = self._num_started = 0
 
     def encode(self, frame: RgbFrame) -> Iterator[Packet]:
         """Take the next frame, whose array must not change; yield packets that are ready.
@@ -88,19 +93,20 @@ class SegmentedEncoder:
         Raises:
             Exception: what an encoder met.
         """
-        if self._num_frames % self._length == 0:
-            self._end_last()
-            while len(self._segments) >= self._num_encoders:
-                yield from self._drain_first()
-            segment = _Segment()
-            segment.work = self._pool.submit(segment.run, self._make())
-            self._segments.append(segment)
-        self._segments[-1].frames.put((frame, self._num_frames))
+        self._waiting.append((frame, self._num_frames))
+        is_begun = self._num_frames // self._length < self._num_started
         self._num_frames += 1
+        fewest = min(_FEWEST, self._length) if self._num_started else 1
+        if not is_begun and len(self._waiting) == fewest:
+            yield from self._start()
+            is_begun = True
+        if is_begun:
+            self._hand_over()
         yield from self._ready()
 
     def end(self) -> Iterator[Packet]:
         """Yield all packets that are left, waiting for them. Raises as ``encode``."""
+        self._hand_over()
         self._end_last()
         while self._segments:
             yield from self._drain_first()
@@ -111,6 +117,22 @@ class SegmentedEncoder:
         self._end_last()
         self._segments.clear()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self) -> Iterator[Packet]:
+        """Begin a segment, once there is room for one; yield what comes out meanwhile."""
+        self._end_last()
+        while len(self._segments) >= self._num_encoders:
+            yield from self._drain_first()
+        segment = _Segment()
+        segment.work = self._pool.submit(segment.run, self._make())
+        self._segments.append(segment)
+        self._num_started += 1
+
+    def _hand_over(self) -> None:
+        """Give what waits to the newest segment."""
+        for item in self._waiting:
+            self._segments[-1].frames.put(item)
+        self._waiting.clear()
 
     def _end_last(self) -> None:
         if self._segments:
