@@ -143,7 +143,7 @@ METRIC = re.compile(r"\b(ourvidz_\w+)(?:\{([^}]*)\})?")
 
 def test_every_metric_and_label_of_the_board_is_in_a_scrape(client, deps):
     fill(deps.store, make_runs(2, seed=3))
-    put_worker(deps, facts={"memory": MEMORY})
+    put_worker(deps, device="cuda:0", facts={"memory": MEMORY})
     deps.store.submit((make_job(),))
     deps.store.pause(JOB_TYPE)
     labels = {}

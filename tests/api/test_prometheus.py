@@ -73,7 +73,7 @@ def prometheus(server, tmp_path):
 @pytest.mark.skipif(PROMTOOL is None, reason="needs promtool in PATH")
 def test_promtool_accepts_what_is_scraped(client, deps):
     fill(deps.store, make_runs(3, seed=1))
-    put_worker(deps, facts={"memory": MEMORY})
+    put_worker(deps, device="cuda:0", facts={"memory": MEMORY})
     text = client.get("/metrics").content
     done = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -81,7 +81,7 @@ def test_promtool_accepts_what_is_scraped(client, deps):
 
 def test_every_query_of_the_board_has_an_answer(prometheus, server, deps):
     fill(deps.store, make_runs(2, seed=1))
-    put_worker(deps, facts={"memory": MEMORY})
+    put_worker(deps, device="cuda:0", facts={"memory": MEMORY})
 
     def value(query):
         answer = prometheus.get("/api/v1/query", params={"query": query}).json()

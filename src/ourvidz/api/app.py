@@ -25,6 +25,7 @@ from ourvidz.api.routes import (
     assets,
     benchmarks,
     favourites,
+    fleet,
     jobs,
     keys,
     live,
@@ -65,6 +66,7 @@ ROUTES: tuple[tuple[str, APIRouter], ...] = (
     (API_PREFIX, queue.router),
     (API_PREFIX, assets.router),
     (API_PREFIX, models.router),
+    (API_PREFIX, fleet.router),
     (API_PREFIX, prompts.router),
     (API_PREFIX, keys.router),
     (API_PREFIX, session.router),
@@ -108,6 +110,7 @@ def create_app(deps: AppDeps, *, studio_files: Path = STUDIO_FILES) -> FastAPI:
     )
     app.state.deps = deps
     app.state.metrics = metrics
+    app.state.records = records
     app.state.performance = PerformanceDesk(
         deps.store, records, data_dir=deps.settings.data_dir, clock=deps.clock
     )

@@ -13,6 +13,8 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric, 
 from prometheus_client.registry import Collector
 
 import ourvidz
+from ourvidz.api.fleet import DEFAULT_WINDOW_S, view_of
+from ourvidz.api.metrics_fleet import fleet_metrics, gpu_metrics
 from ourvidz.api.metrics_records import RecordMetrics
 from ourvidz.core.job import JobState
 from ourvidz.jobs.model import JobFilter, Json
@@ -22,6 +24,7 @@ from ourvidz.perf.kept import KeptRecords
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _LATENCY_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+_STATES = ("starting", "idle", "busy", "draining")
 _LAST_JOBS = 500  # job durations are told of so many
 
 
@@ -30,6 +33,7 @@ class StoreCollector(Collector):
 
     def __init__(self, store: JobStore, records: KeptRecords) -> None:
         self._store = store
+        self._records = records
         self._of_records = RecordMetrics(records)
 
     def describe(self) -> Iterable[Metric]:
@@ -71,7 +75,7 @@ class StoreCollector(Collector):
     def _workers(self) -> Iterable[Metric]:
         workers = self._store.workers()
         by_state = GaugeMetricFamily("ourvidz_workers", "Workers by state.", labels=["state"])
-        for state in sorted({"starting", "idle", "busy", "draining"} | {w.state for w in workers}):
+        for state in sorted({*_STATES, *(worker.state for worker in workers)}):
             by_state.add_metric([state], sum(worker.state == state for worker in workers))
         yield by_state
         resident = GaugeMetricFamily(
@@ -84,6 +88,11 @@ class StoreCollector(Collector):
                 resident.add_metric([worker.id, model], float(num_bytes))
         yield resident
         yield from _memory([(worker.id, worker.facts.get("memory") or {}) for worker in workers])
+        yield from gpu_metrics([(worker.id, worker.facts.get("gpu") or {}) for worker in workers])
+        yield from fleet_metrics(
+            view_of(self._store, self._records, workers, window_s=DEFAULT_WINDOW_S),
+            states=_STATES,
+        )
 
     def _durations(self) -> Metric:
         """Return run times of the last succeeded jobs: count and sum by job type."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.utils import floatToGoString
 
 from ourvidz.core.phase import Phase
+from ourvidz.fleet.view import denoising_seconds, gpu_seconds, num_gpus, watt_hours
 from ourvidz.perf.kept import Kept, KeptRecords
 from ourvidz.perf.record import Origin, PerformanceRecord
 
@@ -23,6 +24,14 @@ from ourvidz.perf.record import Origin, PerformanceRecord
 _JOB_S = (0.5, 1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 3600)
 _PHASE_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 _WAIT_S = (0.1, 0.5, 1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_GPU_S, _DENOISE_S = "ourvidz_gpu_seconds", "ourvidz_gpu_denoise_seconds"
+_JOULES_A_WATT_HOUR = 3600.0
+_JOULES = "ourvidz_gpu_energy_joules"
+_GPU = (
+    (_GPU_S, "GPU time of jobs that ended, failed ones included, of every GPU of their groups."),
+    (_DENOISE_S, "The part of ourvidz_gpu_seconds that denoised."),
+    (_JOULES, "Energy of the GPUs of jobs that ended; nothing of GPUs that don't tell it."),
+)
 _STEP_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
@@ -72,11 +81,13 @@ class RecordMetrics:
             )
             for labels, number in sorted(self._ended.items()):
                 ended.add_metric(labels, number)
-            return [each.family() for each in self._histograms] + [ended]
+            gpu = [_counter(name, text, self._gpu[name]) for name, text in _GPU]
+            return [each.family() for each in self._histograms] + [ended, *gpu]
 
     def _begin(self, *, epoch: int) -> None:
         self._epoch, self._num_counted = epoch, 0
         self._ended: dict[tuple[str, str], int] = {}
+        self._gpu: dict[str, dict[str, float]] = {name: {} for name, _ in _GPU}
         self._jobs = _Counts(
             name="ourvidz_job_seconds",
             text="From claim to end of succeeded jobs, without other jobs' turns.",
@@ -115,6 +126,7 @@ class RecordMetrics:
         job_type = record.job_type
         outcome = "succeeded" if record.is_success else record.failure or "unknown"
         self._ended[job_type, outcome] = self._ended.get((job_type, outcome), 0) + 1
+        self._add_gpu(record)
         if not record.is_success:
             return
         if record.run_s is not None:
@@ -126,3 +138,24 @@ class RecordMetrics:
                 self._phases.observe(seconds, job_type, phase)
         for seconds in record.step_times_s:
             self._steps.observe(seconds, job_type)
+
+    def _add_gpu(self, record: PerformanceRecord) -> None:
+        if not num_gpus(record):
+            return
+        told_wh = watt_hours(record)
+        found = {
+            _GPU_S: gpu_seconds(record),
+            _DENOISE_S: denoising_seconds(record),
+            _JOULES: None if told_wh is None else told_wh * _JOULES_A_WATT_HOUR,
+        }
+        for name, value in found.items():
+            if value is not None:
+                sums = self._gpu[name]
+                sums[record.job_type] = sums.get(record.job_type, 0.0) + max(0.0, value)
+
+
+def _counter(name: str, text: str, sums: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=["job_type"])
+    for job_type, value in sorted(sums.items()):
+        family.add_metric([job_type], value)
+    return family

@@ -111,12 +111,12 @@ def worker_answer(worker: WorkerInfo) -> WorkerAnswer:
         resident={model: int(num_bytes) for model, num_bytes in worker.resident.items()},
         jobs=list(worker.jobs),
         memory=_memory(memory) if memory else None,
-        gpu=_gpu(gpu) if gpu else None,
+        gpu=gpu_answer(gpu) if gpu else None,
         facts=scrubbed(facts),
     )
 
 
-def _gpu(told: Mapping[str, Any]) -> WorkerGpu:
+def gpu_answer(told: Mapping[str, Any]) -> WorkerGpu:
     """Return what a worker told of its GPU; a worker of another release may tell less."""
     return WorkerGpu(**{name: told.get(name) for name in WorkerGpu.model_fields})
 

@@ -16,6 +16,7 @@ from ourvidz.jobs.model import WorkerInfo
 from ourvidz.perf.record import PerformanceRecord
 
 _JOULES_A_WATT_HOUR = 3600.0
+_CPU = "cpu"  # the one device that is no GPU
 GROUP_SIZE = "group_size"  # in a worker's facts, and in a fingerprint's ``setup``
 
 
@@ -26,7 +27,7 @@ class GroupView:
     worker_id: str
     device: str
     state: str
-    num_gpus: int
+    num_gpus: int  # 0: it works on the CPU
     resident: Mapping[str, int]  # bytes by model
     num_jobs: int
     budget_bytes: int | None
@@ -52,7 +53,8 @@ class CostView:
 
     job_type: str
     num_jobs: int
-    gpu_s: float  # of all GPUs of the group
+    run_s: float | None  # from claim to end, without other jobs' turns; None: nobody measured it
+    gpu_s: float | None  # of all GPUs of the group, of jobs that had one; None: none had
     watt_hours: float | None  # None: no GPU told its power
     num_measured: int  # jobs behind the watt-hours
 
@@ -64,14 +66,28 @@ class FleetView:
     nodes: tuple[NodeView, ...]
     resident: Mapping[str, int]  # workers that hold a model
     within_s: float
+    gpu_s: float  # of all jobs, failed ones included
     utilisation: float | None  # share of GPU time that jobs had; None: there are no GPUs
     goodput: float | None  # share that denoised
     costs: tuple[CostView, ...]
 
     @property
+    def groups(self) -> tuple[GroupView, ...]:
+        """Of all nodes."""
+        return tuple(group for node in self.nodes for group in node.groups)
+
+    @property
     def num_gpus(self) -> int:
-        """Of all nodes; a worker without one counts as one."""
+        """Of all nodes."""
         return sum(node.num_gpus for node in self.nodes)
+
+    @property
+    def gpus_by_state(self) -> dict[str, int]:
+        """GPUs by the state of their worker; states without GPUs are left out."""
+        found: dict[str, int] = defaultdict(int)
+        for group in self.groups:
+            found[group.state] += group.num_gpus
+        return {state: found[state] for state in sorted(found) if found[state]}
 
 
 def fleet_view(
@@ -85,28 +101,34 @@ def fleet_view(
         within_s: how long that is. The fleet is taken to have been as large all that time.
     """
     nodes = _nodes(workers)
-    num_gpus = sum(node.num_gpus for node in nodes)
+    capacity_s = within_s * sum(node.num_gpus for node in nodes)
     found = list(records)
-    busy_s = sum(gpu_seconds(record) for record in found)
-    denoising_s = sum(
-        group_size(record) * record.phases_s.get(Phase.DENOISE.value, 0.0) / _sharers(record)
-        for record in found
-    )
-    has_time = num_gpus > 0 and within_s > 0
+    busy_s = sum(map(gpu_seconds, found))
+    denoising_s = sum(map(denoising_seconds, found))
     return FleetView(
         nodes=nodes,
         resident=_resident(workers),
         within_s=within_s,
-        utilisation=min(1.0, busy_s / (num_gpus * within_s)) if has_time else None,
-        goodput=min(1.0, denoising_s / (num_gpus * within_s)) if has_time else None,
+        gpu_s=busy_s,
+        utilisation=min(1.0, busy_s / capacity_s) if capacity_s > 0 else None,
+        goodput=min(1.0, denoising_s / capacity_s) if capacity_s > 0 else None,
         costs=_costs(found),
     )
 
 
 def gpu_seconds(record: PerformanceRecord) -> float:
-    """Return the GPU time that a job had: of every GPU of its group; of a batch, its own share."""
-    seconds = record.device_s if record.device_s is not None else record.run_s
-    return group_size(record) * (seconds or 0.0) / _sharers(record)
+    """Return the GPU time that a job had: of every GPU of its group; of a batch, its own share.
+
+    Encoding, denoising and decoding; of a record that does not tell it, the whole run.
+    """
+    if record.device_s is not None:  # of a batch, already the job's own share
+        return num_gpus(record) * record.device_s
+    return num_gpus(record) * (record.run_s or 0.0) / _sharers(record)
+
+
+def denoising_seconds(record: PerformanceRecord) -> float:
+    """Return the part of a job's GPU time that denoised. A batch's phases are whole in each job."""
+    return num_gpus(record) * record.phases_s.get(Phase.DENOISE.value, 0.0) / _sharers(record)
 
 
 def watt_hours(record: PerformanceRecord) -> float | None:
@@ -120,17 +142,24 @@ def watt_hours(record: PerformanceRecord) -> float | None:
         return None
     run_s = record.run_s or 0.0
     own = run_s / (run_s + record.shared_s) if run_s + record.shared_s > 0 else 1.0
-    return group_size(record) * energy_j * own / _sharers(record) / _JOULES_A_WATT_HOUR
+    return num_gpus(record) * energy_j * own / _sharers(record) / _JOULES_A_WATT_HOUR
 
 
-def group_size(record: PerformanceRecord) -> int:
-    """Return on how many GPUs a job ran."""
+def num_gpus(record: PerformanceRecord) -> int:
+    """Return on how many GPUs a job ran; a record that names no device counts as one GPU's."""
+    machine: Mapping[str, Any] = record.environment.get("machine") or {}
+    if _is_cpu(machine.get("device")):
+        return 0
     setup: Mapping[str, Any] = record.environment.get("setup") or {}
     return _size(setup.get(GROUP_SIZE))
 
 
 def _sharers(record: PerformanceRecord) -> int:
     return 1 + record.batched_with
+
+
+def _is_cpu(device: object) -> bool:
+    return str(device).partition(":")[0] == _CPU
 
 
 def _size(value: object) -> int:
@@ -150,7 +179,7 @@ def _group(worker: WorkerInfo) -> GroupView:
         worker_id=worker.id,
         device=worker.device,
         state=worker.state,
-        num_gpus=_size(worker.facts.get(GROUP_SIZE)),
+        num_gpus=0 if _is_cpu(worker.device) else _size(worker.facts.get(GROUP_SIZE)),
         resident=dict(worker.resident),
         num_jobs=len(worker.jobs),
         budget_bytes=memory.get("budget_bytes") or None,
@@ -172,11 +201,16 @@ def _costs(records: Sequence[PerformanceRecord]) -> tuple[CostView, ...]:
 
 
 def _cost(job_type: str, records: Sequence[PerformanceRecord]) -> CostView:
-    measured = [each for each in map(watt_hours, records) if each is not None]
+    watts = [each for each in map(watt_hours, records) if each is not None]
     return CostView(
         job_type=job_type,
         num_jobs=len(records),
-        gpu_s=sum(map(gpu_seconds, records)) / len(records),
-        watt_hours=sum(measured) / len(measured) if measured else None,
-        num_measured=len(measured),
+        run_s=_mean([record.run_s for record in records if record.run_s is not None]),
+        gpu_s=_mean([gpu_seconds(record) for record in records if num_gpus(record)]),
+        watt_hours=_mean(watts),
+        num_measured=len(watts),
     )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
