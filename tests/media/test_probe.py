@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -353,6 +355,39 @@ def test_packets_that_do_not_decode_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(OutputInvalid, match="does not decode"):
         take()
+
+
+_DROPPED = """
+import dataclasses, faulthandler, sys
+from pathlib import Path
+import numpy as np
+from ourvidz.core.errors import OutputInvalid
+from ourvidz.media.probe import VideoProbe
+from ourvidz.media.video import VideoWriter
+faulthandler.dump_traceback_later(60, exit=True)
+made = []
+draw = np.random.default_rng(0)
+with VideoWriter(
+    Path(sys.argv[1]), width=64, height=48, fps=16, num_threads=1, on_packet=made.append
+) as writer:
+    for _ in range(9):
+        writer.write(draw.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+for _ in range(300):
+    dropped, damaged = VideoProbe(), VideoProbe()
+    for packet in made[:4]:
+        dropped.add(packet)
+    try:
+        for packet in made:
+            damaged.add(dataclasses.replace(packet, content=bytes([255]) * len(packet.content)))
+    except OutputInvalid:
+        pass
+"""
+
+
+def test_decodes_that_are_given_up_never_hang(tmp_path: Path) -> None:
+    """Freed with packets in its threads, a decoder waits for them and they for the interpreter."""
+    command = [sys.executable, "-c", _DROPPED, str(tmp_path / "a.mp4")]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
 
 
 def test_an_image_with_transparency_says_so(tmp_path: Path) -> None:
