@@ -219,7 +219,7 @@ def test_images_of_our_own_forward_differ_in_8_bits(settings, tiny_sizes, monkey
         is_8bit = "sdxl.linears_8bit" in context.techniques
         return FastUnet(unet, fidelity=HIGH if is_8bit else Fidelity.EXACT)
 
-    monkeypatch.setattr(sdxl, "_predictor", predictor)
+    monkeypatch.setattr(sdxl, "predictor_of", predictor)
     report = measure(SDXL, HIGH, settings=settings, plan=QUICK)
     figures = figures_of(report)
     assert 0.005 < figures[LINEAR].value < 0.06

@@ -358,8 +358,8 @@ class Settings(BaseSettings):
         default=1,
         ge=1,
         le=16,
-        description="Processes that share one video, one a GPU from `device` on (on a CPU: one "
-        "beside another). The supervisor sets it for the groups that it forms.",
+        description="Processes that share one video or batch of images, one a GPU from `device` on "
+        "(on a CPU: one beside another). The supervisor sets it for the groups that it forms.",
     )
     vram_gib: float | None = Field(
         default=None,

@@ -1,9 +1,10 @@
 """Several jobs of one shape denoised as one batch.
 
 What depends on a job alone (its prompts' embeddings, its noise, decoding its images) is done for
-that job alone, exactly as if it ran by itself; only the denoising steps run together. A member
-that is cancelled or fails ends at once and the others go on; its rows are computed to the end,
-because taking them out would change the solver's state of all.
+that job alone, exactly as if it ran by itself; only the denoising steps run together. Where ranks
+share the batch they decode all its images together too. A member that is cancelled or fails ends
+at once and the others go on; its rows are computed to the end, because taking them out would
+change the solver's state of all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -24,11 +25,14 @@ from ourvidz.core.prompts import check_token_count
 from ourvidz.core.recorder import Fact, SpanRecorder
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine import sdxl
-from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.context import JobContext, drive_units, wait_for, wait_until_done
 from ourvidz.engine.embeds import TextEmbeds
 from ourvidz.engine.result import EngineResult
 from ourvidz.engine.timing import device_phase
 from ourvidz.models.sdxl.encode import PromptEmbeds
+
+if TYPE_CHECKING:
+    from ourvidz.engine.group.sdxl import GroupImages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +99,7 @@ class Batch:
         self._token_limit = token_limit
         self._imports = imports
         self._result_of = result_of
+        self._team: GroupImages | None = None  # the ranks that share it
 
     def run(self, *, max_items: int) -> Generator[BatchReport, None, None]:
         """Run all members, at most ``max_items`` images in one denoising (one job at least)."""
@@ -102,6 +107,8 @@ class Batch:
         try:
             yield from self._run(group, max_items)
         finally:
+            if self._team is not None:
+                self._team.end()
             group.release_all()
 
     def fail_all(self, error: Exception) -> Generator[BatchReport, None, None]:
@@ -120,6 +127,11 @@ class Batch:
         if not self._live:
             return
         model_id = self._live[0].request.model
+        num_items = sum(member.request.num_images for member in self._live)
+        self._team = sdxl.team_of(group, self._live[0].request, num_items=num_items)
+        shared = yield from self._told(self._live, group, sdxl.begin(group, self._team))
+        if shared is None:
+            return
         found = {
             member.index: sdxl.find_embeds(member.context, member.request, prompt=member.prompt)
             for member in self._live
@@ -140,6 +152,9 @@ class Batch:
             self._live, group, wait_for(group, Phase.LOAD_UNET, [futures.unet, futures.vae])
         )
         if networks is None:
+            return
+        yield from self._told(self._live, group, wait_until_done(group, Phase.LOAD_UNET, shared))
+        if not self._live:
             return
         if model_id in group.variants:
             with group.recorder.span(Phase.LOAD_UNET):
@@ -193,7 +208,7 @@ class Batch:
             steps = sdxl.denoise(
                 group,
                 request,
-                unet=unet,
+                predictor=sdxl.shared_predictor(group, request.model, unet, vae, self._team),
                 latents=torch.cat(noise),
                 conditioning=_joined(members),
             )
@@ -201,15 +216,42 @@ class Batch:
         denoised = yield from self._told(members, group, units)
         if denoised is None:
             return
-        rows, step_times_s = denoised[0].split([m.request.num_images for m in members]), denoised[1]
-        for member, latents in zip(members, rows, strict=True):
-            if member in self._live:
-                member.context.step_times_s = step_times_s
-                decoding = sdxl.decode(member.context, member.request, vae, latents)
-                yield from self._alone([member], self._guarded(member, decoding))
-            if member in self._live:
-                result = self._result_of(member, len(members) - 1)
-                yield self._end(member, result=result)
+        for member in members:
+            member.context.step_times_s = denoised[1]
+        decode = self._decode_each if self._team is None else self._decode_together
+        yield from decode(members, denoised[0], vae)
+
+    def _decode_each(
+        self, members: Sequence[Running], latents: torch.Tensor, vae: Any
+    ) -> Generator[BatchReport, None, None]:
+        """Decode one member's images after another's."""
+        model_id = members[0].request.model
+        for member, rows in zip(members, _of_each(members, latents), strict=True):
+            images = sdxl.images_of(member.context, model_id, vae, rows)
+            decoding = sdxl.decode(member.context, member.request, images)
+            yield from self._finish(member, decoding, num_others=len(members) - 1)
+
+    def _decode_together(
+        self, members: Sequence[Running], latents: torch.Tensor, vae: Any
+    ) -> Generator[BatchReport, None, None]:
+        """Decode all images, which several ranks share, before any leaves."""
+        group = self._group([member for member in members if member in self._live])
+        images = sdxl.images_of(group, members[0].request.model, vae, latents, self._team)
+        decoding = sdxl.decode_all(group, images, num_images=len(latents))
+        decoded = yield from self._told(members, group, decoding)
+        if decoded is None:
+            return
+        for member, own in zip(members, _of_each(members, torch.stack(decoded)), strict=True):
+            yield from self._finish(member, sdxl.frames_of(own), num_others=len(members) - 1)
+
+    def _finish(
+        self, member: Running, events: Generator[JobEvent, None, None], *, num_others: int
+    ) -> Generator[BatchReport, None, None]:
+        """Run a member's last events, if it still runs, and end it."""
+        if member in self._live:
+            yield from self._alone([member], self._guarded(member, events))
+        if member in self._live:
+            yield self._end(member, result=self._result_of(member, num_others))
 
     def _told(
         self,
@@ -297,6 +339,11 @@ def chunks(members: Sequence[Running], max_items: int) -> list[list[Running]]:
         split[-1].append(member)
         room -= member.request.num_images
     return split
+
+
+def _of_each(members: Sequence[Running], items: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Split what has an item for each image into each member's."""
+    return items.split([member.request.num_images for member in members])
 
 
 def _joined(members: Sequence[Running]) -> sdxl.Conditioning:

@@ -108,7 +108,7 @@ class Engine:
             endpoint: enhances prompts in place of a model on the device.
             high_models: catalogue ids of the models whose `draft` may use 8 bits, since they
                 offer `high`.
-            group_size: processes that share a video, one a GPU from ``device`` on, this one
+            group_size: processes that share a job, one a GPU from ``device`` on, this one
                 counted; the others start at once.
 
         Raises:
@@ -353,7 +353,7 @@ class Engine:
         return loaded | {id: loaded[v.base] for id, v in variants if v.base in loaded}
 
     def group_facts(self) -> Mapping[str, Any]:
-        """Return how the group is that shares videos; empty without one."""
+        """Return how the group is that shares jobs; empty without one."""
         return {} if self._group is None else self._group.facts()
 
     def pressure(self) -> MemoryPressure:

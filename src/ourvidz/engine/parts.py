@@ -401,7 +401,7 @@ def _sdxl_parts(exact: JobContext, other: JobContext, request: GenerationRequest
         unet = exact.denoiser_of(request.model, "unet", unet)
     unets = [
         made if hasattr(made, "predict") else _LibraryUnet(module=made)
-        for made in (sdxl._predictor(context, request.model, unet) for context in (exact, other))
+        for made in (sdxl.predictor_of(context, request.model, unet) for context in (exact, other))
     ]
     texts: list[tuple[torch.Tensor, ...]] = []
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,11 +14,12 @@ from ourvidz.catalog.techniques import FAST_SDXL_VAE, FUSED_SDXL, SDXL_LINEARS_8
 from ourvidz.core.event import FramesReady, JobEvent, PhaseEnded, PhaseStarted, Progress
 from ourvidz.core.phase import Phase
 from ourvidz.core.request import Fidelity, GenerationRequest
-from ourvidz.engine.context import JobContext, drive_units, wait_for
+from ourvidz.engine.context import JobContext, drive_units, wait_for, wait_until_done
 from ourvidz.engine.embeds import TextEmbeds, TextKey
 from ourvidz.engine.idle_memory import TrackedUnet
 from ourvidz.engine.residency import Component, ComponentSpec
 from ourvidz.engine.timing import device_phase
+from ourvidz.models.frames import to_host
 from ourvidz.models.imports import library_imports
 from ourvidz.models.loading import read_config
 from ourvidz.models.sdxl import decode as sdxl_decode
@@ -28,6 +30,9 @@ from ourvidz.models.sdxl.config import SdxlGeometry
 from ourvidz.models.sdxl.fast import can_run_fast as can_run_fast_unet
 from ourvidz.models.sdxl.fast_vae import FastVae
 from ourvidz.models.sdxl.fast_vae import can_run_fast as can_run_fast_vae
+
+if TYPE_CHECKING:
+    from ourvidz.engine.group.sdxl import GroupImages
 
 _TEXT_COMPONENTS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 
@@ -115,6 +120,23 @@ def run(
     context: JobContext, request: GenerationRequest, *, prompt: str, futures: SdxlFutures
 ) -> Generator[JobEvent, None, None]:
     """Encode, prepare, denoise and decode; each image leaves as ``FramesReady``."""
+    team = team_of(context, request, num_items=request.num_images)
+    try:
+        yield from _run(context, request, prompt=prompt, futures=futures, team=team)
+    finally:
+        if team is not None:
+            team.end()
+
+
+def _run(
+    context: JobContext,
+    request: GenerationRequest,
+    *,
+    prompt: str,
+    futures: SdxlFutures,
+    team: GroupImages | None,
+) -> Generator[JobEvent, None, None]:
+    loaded = yield from begin(context, team)
     with context.recorder.span(Phase.PREPARE):
         found = find_embeds(context, request, prompt=prompt)
     encoders: list[Any] = []
@@ -125,13 +147,53 @@ def run(
     if request.model in context.variants:
         with context.recorder.span(Phase.LOAD_UNET):
             unet = context.denoiser_of(request.model, "unet", unet)
+    yield from wait_until_done(context, Phase.LOAD_UNET, loaded)
     with device_phase(context.recorder, Phase.PREPARE, context.device):
         latents = prepare_latents(context, request, unet, vae)
-        steps = denoise(context, request, unet=unet, latents=latents, conditioning=conditioning)
+        predictor = shared_predictor(context, request.model, unet, vae, team)
+        steps = denoise(
+            context, request, predictor=predictor, latents=latents, conditioning=conditioning
+        )
     latents, context.step_times_s = yield from drive_units(
         context, Phase.DENOISE, steps, num_units=request.num_inference_steps
     )
-    yield from decode(context, request, vae, latents)
+    images = images_of(context, request.model, vae, latents, team)
+    yield from decode(context, request, images)
+
+
+def team_of(
+    context: JobContext, request: GenerationRequest, *, num_items: int
+) -> GroupImages | None:
+    """Return the batch on the whole group, None where this rank does it alone.
+
+    A single image stays: a step of its two rows is bound by launches more than by arithmetic.
+    """
+    if context.group is None or num_items == 1:
+        return None
+    from ourvidz.engine.group.sdxl import GroupImages  # it drives what is defined here
+
+    return GroupImages(context.group, context, request)
+
+
+def begin(
+    context: JobContext, team: GroupImages | None
+) -> Generator[JobEvent, None, Sequence[Future[Any]]]:
+    """Have the other ranks begin to load, once they have been met; return what to wait for."""
+    if team is None or context.group is None:
+        return ()
+    yield from wait_until_done(context, Phase.LOAD_UNET, [context.group.start()])
+    return team.begin()
+
+
+def shared_predictor(
+    context: JobContext, model_id: str, unet: Any, vae: Any, team: GroupImages | None
+) -> Any:
+    """Return what denoises, on this rank or on all that ``team`` has."""
+    predictor = predictor_of(context, model_id, unet)
+    if team is None:
+        return predictor
+    team.bind(predictor, partial(decode_on_device, context, model_id, vae))
+    return team
 
 
 def wait_for_encoders(
@@ -266,13 +328,14 @@ def denoise(
     context: JobContext,
     request: GenerationRequest,
     *,
-    unet: Any,
+    predictor: Any,
     latents: torch.Tensor,
     conditioning: Conditioning,
 ) -> Generator[Any, None, torch.Tensor]:
     """Return the generator of steps over ``latents``; nothing has run yet.
 
-    ``request`` gives size, steps, scheduler and guidance, which are one for all items.
+    ``request`` gives size, steps, scheduler and guidance, which are one for all items;
+    ``predictor`` is from ``shared_predictor``.
     """
     # Imported here because listing schedulers must not cost a CLI start their import.
     from ourvidz.models.schedulers import make_diffusion_scheduler
@@ -285,7 +348,7 @@ def denoise(
         timestep_spacing=request.timestep_spacing,
     )
     return sdxl_denoise.denoise(
-        unet=_predictor(context, request.model, unet),
+        unet=predictor,
         scheduler=scheduler,
         latents=latents,
         prompt_embeds=conditioning.positive,
@@ -297,7 +360,7 @@ def denoise(
     )
 
 
-def _predictor(context: JobContext, model_id: str, unet: Any) -> Any:
+def predictor_of(context: JobContext, model_id: str, unet: Any) -> Any:
     """Return what denoises: our own forward where it is allowed and knows the module."""
     # On a CPU channels-last convolutions are a third slower than the library's.
     if FUSED_SDXL not in context.techniques or context.device.type == "cpu":
@@ -313,13 +376,13 @@ def _predictor(context: JobContext, model_id: str, unet: Any) -> Any:
     )
 
 
-def _decoded(
-    context: JobContext, model_id: str, vae: Any, latents: Any
-) -> Generator[torch.Tensor, None, None]:
-    """Return the images as they are decoded, by our own decoder where that is allowed."""
+def decode_on_device(
+    context: JobContext, model_id: str, vae: Any, latents: torch.Tensor
+) -> torch.Tensor:
+    """Return (n, H, W, 3) uint8 on the device, by our own decoder where that is allowed."""
     on_cpu = context.device.type == "cpu"
     if FAST_SDXL_VAE not in context.techniques or on_cpu or not can_run_fast_vae(vae):
-        return sdxl_decode.decode(vae=vae, latents=latents)
+        return torch.stack([sdxl_decode.decode_image(vae, item) for item in latents.split(1)])
     decoder = context.residency.derive(
         (context.base_of(model_id), "vae"),
         "decoder",
@@ -327,18 +390,55 @@ def _decoded(
         # In bfloat16, beside the module's own.
         num_bytes=2 * sum(weight.numel() for weight in vae.decoder.parameters()),
     )
-    return decoder.decode(latents)
+    return decoder.decode_uint8(latents)
+
+
+def images_of(
+    context: JobContext,
+    model_id: str,
+    vae: Any,
+    latents: torch.Tensor,
+    team: GroupImages | None = None,
+) -> Generator[torch.Tensor, None, None]:
+    """Yield images in order, each (H, W, 3) uint8 on the CPU, as soon as it is decoded."""
+    if team is not None:
+        yield from team.decode(latents)
+        return
+    items = latents.split(1)
+    for images in to_host(decode_on_device(context, model_id, vae, item) for item in items):
+        yield images[0]
 
 
 def decode(
-    context: JobContext, request: GenerationRequest, vae: Any, latents: Any
+    context: JobContext, request: GenerationRequest, images: Iterator[torch.Tensor]
 ) -> Generator[JobEvent, None, None]:
     """Decode the job's images one by one."""
     yield PhaseStarted(phase=Phase.DECODE, num_units=request.num_images)
     start_s = context.clock.monotonic()
     with device_phase(context.recorder, Phase.DECODE, context.device):
-        for item, image in enumerate(_decoded(context, request.model, vae, latents)):
+        for item, image in enumerate(images):
             context.cancel.raise_if_cancelled()
             yield FramesReady(item=item, frames=image.numpy()[None])
             yield Progress(phase=Phase.DECODE, done=item + 1, num_units=request.num_images)
     yield PhaseEnded(phase=Phase.DECODE, duration_s=context.clock.monotonic() - start_s)
+
+
+def decode_all(
+    context: JobContext, images: Iterator[torch.Tensor], *, num_images: int
+) -> Generator[JobEvent, None, list[torch.Tensor]]:
+    """Decode the images of several jobs in one phase of all; return them, in order."""
+    yield PhaseStarted(phase=Phase.DECODE, num_units=num_images)
+    start_s = context.clock.monotonic()
+    decoded: list[torch.Tensor] = []
+    with device_phase(context.recorder, Phase.DECODE, context.device):
+        for image in images:
+            decoded.append(image)
+            yield Progress(phase=Phase.DECODE, done=len(decoded), num_units=num_images)
+    yield PhaseEnded(phase=Phase.DECODE, duration_s=context.clock.monotonic() - start_s)
+    return decoded
+
+
+def frames_of(images: torch.Tensor) -> Generator[JobEvent, None, None]:
+    """Yield a job's images that were decoded before: (n, H, W, 3)."""
+    for item, image in enumerate(images.unbind(0)):
+        yield FramesReady(item=item, frames=image.numpy()[None])

@@ -23,44 +23,56 @@ import torch
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
-from ourvidz.core.errors import IllegalState, OurVidzError, OutOfMemory
+from ourvidz.core.errors import OurVidzError, OutOfMemory
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.engine import wan
 from ourvidz.engine.context import JobContext
 from ourvidz.engine.group import ranks as group_ranks
+from ourvidz.engine.group.load import load_images, load_video
 from ourvidz.engine.group.messages import (
     Begin,
     DecodeChunk,
+    DecodeItems,
     End,
     Failed,
     FollowerSettings,
+    ImageMessage,
     Measure,
     Message,
     Predict,
+    PredictRows,
     Ready,
+    Shape,
     StartDecode,
+    TakeRows,
     TakeText,
 )
 from ourvidz.engine.group.plan import LinkFigures, choose_plan
 from ourvidz.engine.group.ranks import Ranks
-from ourvidz.engine.group.share import Step, predict, take_step, work_of
+from ourvidz.engine.group.share import Step, predict, stripe_of, take_step, work_of
+from ourvidz.engine.group.share_sdxl import ImagePart
 from ourvidz.engine.residency import Residency
 from ourvidz.models.wan.fast import FastWan, Text
 from ourvidz.models.wan.stream import StreamingDecoder
-from ourvidz.models.wan.stripes import Stripe, gather_frames
+from ourvidz.models.wan.stripes import gather_frames
 
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class _Job:
+class _VideoJob:
     context: JobContext
     predictor: FastWan
     decoder: StreamingDecoder
     texts: list[Text] = field(default_factory=list[Text])
     latents: torch.Tensor | None = None
     chunks: Iterator[torch.Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _ImageJob:
+    context: JobContext
+    part: ImagePart
 
 
 class Follower:
@@ -79,7 +91,8 @@ class Follower:
             host_cache_bytes=settings.host_cache_bytes,
             clock=self._clock,
         )
-        self._jobs: dict[int, _Job] = {}
+        self._videos: dict[int, _VideoJob] = {}
+        self._images: dict[int, _ImageJob] = {}
         self._figures: LinkFigures | None = None
 
     def handle(self, message: Message) -> None:
@@ -100,15 +113,17 @@ class Follower:
             case StartDecode():
                 self._start_decode(message)
             case DecodeChunk():
-                self._decode_chunk(self._jobs[message.job])
+                self._decode_chunk(self._videos[message.job])
+            case TakeRows() | PredictRows() | DecodeItems():
+                self._share_images(self._images[message.job].part, message)
             case End():
-                job = self._jobs.pop(message.job, None)
+                job = self._videos.pop(message.job, None) or self._images.pop(message.job, None)
                 if job is not None:
                     job.context.release_all()
 
     def _begin(self, message: Begin) -> None:
         try:
-            self._jobs[message.job] = self._load(message)
+            self._load(message)
         except torch.OutOfMemoryError as error:
             self._fail(message, OutOfMemory(str(error)))
         except OurVidzError as error:
@@ -121,8 +136,7 @@ class Follower:
             Failed(job=message.job, code=error.code, message=error.message, hint=error.hint)
         )
 
-    def _load(self, message: Begin) -> _Job:
-        wan.import_libraries()
+    def _load(self, message: Begin) -> None:
         context = JobContext(
             device=self._ranks.device,
             residency=self._residency,
@@ -137,30 +151,40 @@ class Follower:
             cache_dir=self._settings.cache_dir,
         )
         try:
-            model_id = message.request.model
-            futures = wan.request_components(context, model_id, with_text_encoder=False)
-            transformer, vae = (context.take(each) for each in (futures.transformer, futures.vae))
-            if model_id in context.variants:
-                transformer = context.denoiser_of(model_id, "transformer", transformer)
-            predictor = wan.predictor_of(context, model_id, transformer)
-            size = self._ranks.size
-            decoder = wan.decoder_of(context, message.request, vae, num_stripes=size)
-            if not isinstance(predictor, FastWan) or not isinstance(decoder, StreamingDecoder):
-                raise IllegalState(f"{model_id} can't be shared by ranks.")
+            if message.family == "sdxl":
+                part = load_images(context, message, self._ranks)
+                self._images[message.job] = _ImageJob(context=context, part=part)
+            else:
+                predictor, decoder = load_video(context, message, self._ranks)
+                self._videos[message.job] = _VideoJob(
+                    context=context, predictor=predictor, decoder=decoder
+                )
         except BaseException:
             context.release_all()
             raise
-        return _Job(context=context, predictor=predictor, decoder=decoder)
+
+    @torch.inference_mode()
+    def _share_images(self, part: ImagePart, message: ImageMessage) -> None:
+        match message:
+            case TakeRows():
+                dtype = getattr(torch, message.dtype)
+                part.take_rows(*(self._taken(shape, dtype) for shape in message.shapes))
+            case PredictRows():
+                part.predict(*take_step(self._ranks, message.shape))
+            case DecodeItems():
+                part.decode_items(self._taken(message.shape, torch.float32))
+
+    def _taken(self, shape: Shape, dtype: torch.dtype) -> torch.Tensor:
+        return self._ranks.broadcast(torch.empty(shape, dtype=dtype, device=self._ranks.device))
 
     @torch.inference_mode()
     def _take_text(self, message: TakeText) -> None:
-        job = self._jobs[message.job]
-        dtype = getattr(torch, message.dtype)
-        embeds = torch.empty(message.shape, dtype=dtype, device=self._ranks.device)
-        job.texts.append(job.predictor.text(self._ranks.broadcast(embeds)))
+        job = self._videos[message.job]
+        embeds = self._taken(message.shape, getattr(torch, message.dtype))
+        job.texts.append(job.predictor.text(embeds))
 
     def _predict(self, message: Predict) -> None:
-        job = self._jobs[message.job]
+        job = self._videos[message.job]
         latents, timestep = take_step(self._ranks, message.shape)
         step = Step(
             latents=latents,
@@ -175,12 +199,11 @@ class Follower:
 
     @torch.inference_mode()
     def _start_decode(self, message: StartDecode) -> None:
-        job = self._jobs[message.job]
-        job.latents = torch.empty(message.shape, device=self._ranks.device)
-        self._ranks.broadcast(job.latents)
+        job = self._videos[message.job]
+        job.latents = self._taken(message.shape, torch.float32)
         job.chunks = job.decoder.decode_stripe(job.latents, stripe=stripe_of(self._ranks))
 
-    def _decode_chunk(self, job: _Job) -> None:
+    def _decode_chunk(self, job: _VideoJob) -> None:
         assert job.chunks is not None, "decoding was started"
         assert job.latents is not None, "decoding was started"
         chunk = next(job.chunks, None)
@@ -189,11 +212,6 @@ class Follower:
             return
         height = job.latents.shape[3] * job.decoder.scale
         gather_frames(chunk, stripe=stripe_of(self._ranks), height=height)
-
-
-def stripe_of(ranks: Ranks) -> Stripe:
-    """Return which lines of a clip are ours."""
-    return Stripe(group=None, rank=ranks.rank, size=ranks.size)
 
 
 def main(arguments: list[str]) -> int:

@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -132,6 +132,11 @@ class Group:
         found = {rank: Future[None]() for rank in self._team.connections}
         self._team.ready[job] = found
         return list(found.values())
+
+    def forget(self, job: int) -> None:
+        """Forget what ``expect`` keeps of a job that is over."""
+        if self._team is not None:
+            self._team.ready.pop(job, None)
 
     def send(self, message: Message) -> None:
         """Tell all the others; the thread that drives jobs only.
@@ -263,7 +268,7 @@ def _end(team: _Team) -> None:
     """End a team's processes; they end when nobody listens to them."""
     team.is_closing = True
     for connection in team.connections.values():
-        connection.close()
+        _hang_up(connection)
     for process in team.processes.values():
         try:
             process.wait(_END_S)
@@ -272,6 +277,16 @@ def _end(team: _Team) -> None:
             process.wait()
     group_ranks.leave()
     shutil.rmtree(team.folder, ignore_errors=True)
+
+
+def _hang_up(connection: Connection) -> None:
+    """Close it at once; ``close`` alone leaves it open for as long as a thread reads from it."""
+    with (
+        socket.socket(fileno=os.dup(connection.fileno())) as whole,
+        suppress(OSError),  # the other side was faster
+    ):
+        whole.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def _error_of(reply: Failed, rank: int) -> OurVidzError:

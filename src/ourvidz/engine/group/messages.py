@@ -31,7 +31,8 @@ class Begin:
     """Load what a job needs and keep it until ``End``. Answered by ``Ready`` or ``Failed``."""
 
     job: int
-    request: GenerationRequest
+    family: str
+    request: GenerationRequest  # of a batch: its first, which has size and steps of all
     folders: Mapping[str, Path]  # of the models' checkpoints, by catalogue id
     variants: Mapping[str, Variant]
     techniques: frozenset[str]
@@ -77,6 +78,34 @@ class DecodeChunk:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TakeRows:
+    """What a batch of images is made from comes; it replaces what came before.
+
+    Prompt embeddings, pooled ones and sizes, a row each for every prediction of a step.
+    """
+
+    job: int
+    shapes: tuple[Shape, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictRows:
+    """A batch's model input and a timestep come; predict our rows."""
+
+    job: int
+    shape: Shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodeItems:
+    """Latents of an image a rank come, of fewer where they run out; decode ours."""
+
+    job: int
+    shape: Shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class End:
     """A job is over; what it held may go."""
 
@@ -100,5 +129,7 @@ class Failed:
     hint: str | None = None
 
 
-Message = Measure | Begin | TakeText | Predict | StartDecode | DecodeChunk | End
+VideoMessage = TakeText | Predict | StartDecode | DecodeChunk
+ImageMessage = TakeRows | PredictRows | DecodeItems
+Message = Measure | Begin | VideoMessage | ImageMessage | End
 Reply = Ready | Failed

@@ -11,6 +11,7 @@ from ourvidz.engine.group.plan import ForwardPlan, ForwardWork
 from ourvidz.engine.group.ranks import Ranks
 from ourvidz.models.wan.fast import FastWan, Text
 from ourvidz.models.wan.sequence import runs_of
+from ourvidz.models.wan.stripes import Stripe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,3 +81,8 @@ def predict(ranks: Ranks, predictor: FastWan, plan: ForwardPlan, step: Step) -> 
     ]
     whole = torch.cat(branches, dim=1)  # (L, texts, B, channels)
     return [predictor.velocity_of(rows.transpose(0, 1), step.latents) for rows in whole.unbind(1)]
+
+
+def stripe_of(ranks: Ranks) -> Stripe:
+    """Return which lines of a clip are ours."""
+    return Stripe(group=None, rank=ranks.rank, size=ranks.size)

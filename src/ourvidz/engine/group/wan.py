@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future
-from typing import Any
 
 import torch
 
 from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.context import JobContext
-from ourvidz.engine.group.follower import stripe_of
+from ourvidz.engine.group.job import GroupJob
 from ourvidz.engine.group.leader import Group
-from ourvidz.engine.group.messages import Begin, DecodeChunk, End, Predict, StartDecode, TakeText
+from ourvidz.engine.group.messages import DecodeChunk, Predict, StartDecode, TakeText
 from ourvidz.engine.group.plan import ForwardPlan, choose_plan, exchange_s, predicted_s
-from ourvidz.engine.group.share import Step, predict, send_step, work_of
+from ourvidz.engine.group.share import Step, predict, send_step, stripe_of, work_of
 from ourvidz.models.frames import to_host
 from ourvidz.models.wan.fast import FastWan, Text
 from ourvidz.models.wan.stream import StreamingDecoder
@@ -24,60 +22,20 @@ from ourvidz.models.wan.stripes import gather_frames
 _log = logging.getLogger(__name__)
 
 
-class GroupWan:
+class GroupWan(GroupJob):
     """One job's forwards and decode on all ranks. A predictor (``models.wan.predict``)."""
 
     def __init__(self, group: Group, context: JobContext, request: GenerationRequest) -> None:
-        """Have the others begin to load what the job needs; ``pending`` says when they have it."""
-        self._group = group
-        self._job = group.new_job()
-        self._is_begun = False
-        self._begin = Begin(
-            job=self._job,
-            request=request,
-            folders={
-                model_id: context.locate(model_id)
-                for model_id in {request.model, context.base_of(request.model)}
-            },
-            variants={
-                id: variant for id, variant in context.variants.items() if id == request.model
-            },
-            techniques=context.techniques,
-        )
+        """See ``GroupJob``."""
+        super().__init__(group, context, request)
         self._predictor: FastWan | None = None
         self._decoder: StreamingDecoder | None = None
         self._plan: ForwardPlan | None = None
         self._texts: list[Text] = []
 
-    def begin(self) -> list[Future[Any]]:
-        """Tell the others, once they have been met; return what to wait for.
-
-        Raises:
-            RankLost: one of them is gone.
-        """
-        pending = self._group.expect(self._job)
-        self._group.send(self._begin)
-        self._is_begun = True
-        return list(pending)
-
     def bind(self, predictor: FastWan, decoder: StreamingDecoder) -> None:
         """Take what this rank works with."""
         self._predictor, self._decoder = predictor, decoder
-
-    def end(self) -> None:
-        """Let the others forget the job. Idempotent; raises nothing."""
-        if not self._is_begun:
-            return
-        self._is_begun = False
-        try:
-            self._group.send(End(job=self._job))
-        except Exception as error:  # noqa: BLE001 - a group that is lost forgets by itself
-            _log.info("the others were not told that job %d is over: %s", self._job, error)
-
-    @property
-    def size(self) -> int:
-        """How many ranks work on it."""
-        return self._group.size
 
     @property
     def dtype(self) -> torch.dtype:

@@ -26,12 +26,12 @@ def decode(*, vae: Any, latents: torch.Tensor) -> Generator[torch.Tensor, None, 
     Yields:
         (H, W, 3) uint8 RGB on the CPU. Fetching one waits for the device.
     """
-    return to_host(_decode_image(vae, item) for item in latents.split(1))
+    return to_host(decode_image(vae, item) for item in latents.split(1))
 
 
 @torch.inference_mode()
-def _decode_image(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    """Return (H, W, 3) uint8 on the device."""
+def decode_image(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Return (H, W, 3) uint8 on the device, of (1, C, h, w); waits for nothing."""
     is_upcast = vae.dtype == torch.float16 and vae.config.force_upcast
     if is_upcast:
         vae.to(dtype=torch.float32)

@@ -88,7 +88,7 @@ def denoise(
         branches = [_both(uncond, cond)]
     else:
         branches = [uncond, cond]
-    passes = [_predictor(unet, branch) for branch in branches]
+    passes = [predict_of(unet, branch) for branch in branches]
     solver = make_solver(scheduler, latents.device)
     timesteps = scheduler.timesteps
     facts = list(zip(timesteps.tolist(), scheduler.sigmas.tolist(), strict=False))
@@ -106,11 +106,11 @@ def denoise(
 
 
 # (b, C, H, W) model input and timestep to (B or 2B, C, H, W) float32.
-_Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Conditioning:
+class BranchRows:
     """One branch of guidance, or both on top of each other; the UNet's dtype."""
 
     prompt_embeds: torch.Tensor  # (B or 2B, T, D)
@@ -120,22 +120,22 @@ class _Conditioning:
 
 def _as_batch(
     embeds: PromptEmbeds, time_ids: torch.Tensor, latents: torch.Tensor, unet: Any
-) -> _Conditioning:
+) -> BranchRows:
     batch_size, dtype = latents.shape[0], unet.dtype
 
     def as_batch(tensor: torch.Tensor) -> torch.Tensor:
         rows = tensor.to(device=latents.device, dtype=dtype)
         return rows.expand(batch_size, *[-1] * (tensor.ndim - 1)).contiguous()
 
-    return _Conditioning(
+    return BranchRows(
         prompt_embeds=as_batch(embeds.prompt_embeds),
         pooled_prompt_embeds=as_batch(embeds.pooled_prompt_embeds),
         time_ids=as_batch(time_ids),
     )
 
 
-def _both(first: _Conditioning, second: _Conditioning) -> _Conditioning:
-    return _Conditioning(
+def _both(first: BranchRows, second: BranchRows) -> BranchRows:
+    return BranchRows(
         prompt_embeds=torch.cat([first.prompt_embeds, second.prompt_embeds]),
         pooled_prompt_embeds=torch.cat([first.pooled_prompt_embeds, second.pooled_prompt_embeds]),
         time_ids=torch.cat([first.time_ids, second.time_ids]),
@@ -149,7 +149,7 @@ def _step(
     latents: torch.Tensor,
     index: int,
     timestep: torch.Tensor,
-    passes: Sequence[_Predict],
+    passes: Sequence[Predict],
     guidance_scale: float,
 ) -> torch.Tensor:
     model_input = solver.model_input(latents, index)
@@ -163,8 +163,13 @@ def _step(
     return solver.step(noise_pred, index, latents)
 
 
-def _predictor(unet: Any, branch: _Conditioning) -> _Predict:
-    """Return the network's call with everything in place that stays the same from step to step."""
+def predict_of(unet: Any, branch: BranchRows) -> Predict:
+    """Return the network's call with everything in place that stays the same from step to step.
+
+    Args:
+        unet: as ``denoise`` takes it.
+        branch: one row for each that is predicted.
+    """
     if not hasattr(unet, "predict"):
         return lambda model_input, timestep: _forward(unet, model_input, timestep, branch)
     context = unet.text(branch.prompt_embeds, branch.pooled_prompt_embeds, branch.time_ids)
@@ -172,7 +177,7 @@ def _predictor(unet: Any, branch: _Conditioning) -> _Predict:
 
 
 def _forward(
-    unet: Any, model_input: torch.Tensor, timestep: torch.Tensor, branch: _Conditioning
+    unet: Any, model_input: torch.Tensor, timestep: torch.Tensor, branch: BranchRows
 ) -> torch.Tensor:
     num_copies = branch.prompt_embeds.shape[0] // model_input.shape[0]
     return unet(

@@ -1,0 +1,53 @@
+"""What a follower loads for a job: the networks that it works with, never a text encoder."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ourvidz.core.errors import IllegalState
+from ourvidz.engine import sdxl, wan
+from ourvidz.engine.context import JobContext
+from ourvidz.engine.group.messages import Begin
+from ourvidz.engine.group.ranks import Ranks
+from ourvidz.engine.group.share_sdxl import ImagePart
+from ourvidz.models.wan.fast import FastWan
+from ourvidz.models.wan.stream import StreamingDecoder
+
+
+def load_video(
+    context: JobContext, message: Begin, ranks: Ranks
+) -> tuple[FastWan, StreamingDecoder]:
+    """Return what predicts and what decodes; waits for the weights.
+
+    Raises:
+        IllegalState: a model that ranks can't share, which the leader does not send.
+        ModelMissing, CheckpointInvalid, OutOfMemory: as loading does.
+    """
+    wan.import_libraries()
+    model_id = message.request.model
+    futures = wan.request_components(context, model_id, with_text_encoder=False)
+    transformer, vae = (context.take(each) for each in (futures.transformer, futures.vae))
+    if model_id in context.variants:
+        transformer = context.denoiser_of(model_id, "transformer", transformer)
+    predictor = wan.predictor_of(context, model_id, transformer)
+    decoder = wan.decoder_of(context, message.request, vae, num_stripes=ranks.size)
+    if not isinstance(predictor, FastWan) or not isinstance(decoder, StreamingDecoder):
+        raise IllegalState(f"{model_id} can't be shared by ranks.")
+    return predictor, decoder
+
+
+def load_images(context: JobContext, message: Begin, ranks: Ranks) -> ImagePart:
+    """Return a rank's part of a batch of images; waits for the weights, errors as theirs."""
+    sdxl.import_libraries()
+    model_id = message.request.model
+    futures = sdxl.request_components(context, model_id, with_encoders=False)
+    unet, vae = (context.take(each) for each in (futures.unet, futures.vae))
+    if model_id in context.variants:
+        unet = context.denoiser_of(model_id, "unet", unet)
+    return ImagePart(
+        ranks=ranks,
+        unet=sdxl.predictor_of(context, model_id, unet),
+        decode=partial(sdxl.decode_on_device, context, model_id, vae),
+        size=(message.request.height, message.request.width),
+        num_branches=2 if message.request.uses_guidance else 1,
+    )
