@@ -6,6 +6,8 @@ A browser slowed down four times, as a phone is: the figures go to the log of th
 import pytest
 from playwright.sync_api import expect
 
+from tests.studio.service import Service
+
 SLOW_DOWN = 4
 # Bytes are of code, styles and font, compressed; pictures are as many as there are.
 BUDGETS = {
@@ -55,6 +57,14 @@ class Traffic:
     def num_nodes(self):
         metrics = self.session.send("Performance.getMetrics")["metrics"]
         return next(each["value"] for each in metrics if each["name"] == "Nodes")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """One of its own: what other tests made would be counted."""
+    running = Service(tmp_path_factory.mktemp("budget")).start()
+    yield running
+    running.stop()
 
 
 @pytest.mark.parametrize("view", BUDGETS)

@@ -19,6 +19,7 @@ VIEWS = {
     "trends": "/performance/trends",
     "queue and failures": "/performance/queue",
     "gpus": "/performance/gpus",
+    "fleet": "/performance/fleet",
     "quality": "/performance/quality",
     "goals": "/performance/goals",
     "protocol": "/performance/protocol",

@@ -77,3 +77,18 @@ def test_hints_lie_above_an_open_window(service, page):
     hint = page.locator("[data-radix-popper-content-wrapper]")
     expect(hint).to_be_visible()
     assert hint.evaluate(IS_ON_TOP)
+
+
+def test_news_of_a_job_lie_above_an_open_window_and_are_put_away_there(service, page):
+    matrix = start_grid(page, service, steps="2 to 3 by 1")
+    expect(page.get_by_text("2 of 2 done")).to_be_visible(timeout=WAIT_MS)
+    matrix.get_by_role("button", name=re.compile("^Open")).first.click()
+    window = page.get_by_role("dialog")
+    expect(window).to_be_visible()
+    service.wait_for(service.submit("a red circle on white", num_inference_steps=40))
+    news = page.get_by_role("status").filter(has_text="a red circle on white")
+    expect(news).to_contain_text("SDXL image fast is ready")
+    assert news.evaluate(IS_ON_TOP)
+    news.get_by_role("button", name="Dismiss").click()
+    expect(news).to_be_hidden()
+    expect(window).to_be_visible()

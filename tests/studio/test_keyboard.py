@@ -131,6 +131,6 @@ def test_an_image_is_made_and_looked_at_on_a_phone(service, open_window):
     favourite = box.get_by_role("button", name="Mark as favourite")
     favourite.tap()
     expect(favourite).to_have_attribute("aria-pressed", "true")
-    box.get_by_role("button", name="Close").first.tap()  # news stand in the dialog too
+    box.get_by_role("button", name="Close").tap()
     expect(box).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -14,7 +14,7 @@ from tests.studio.service import Service
 
 RUNS = 7  # of each side: enough for a verdict (mission: 5 + 5 end to end)
 FROZEN_S = 4.0
-QUICK = {"num_inference_steps": 2, "width": 64, "height": 64}
+QUICK = {"num_inference_steps": 8, "width": 64, "height": 64}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,9 @@ def slowed(tmp_path_factory):
             service.follow_until(job, "claimed")
             freeze(service, FROZEN_S)
             service.wait_for(job)
+            told = service.get("/performance/records", limit=1)["data"][0]
+            assert told["job_id"] == job
+            assert told["run_s"] >= FROZEN_S, "it ended before its worker was frozen"
         yield service
     finally:
         service.stop()
@@ -52,7 +55,7 @@ def test_an_injected_slowdown_is_named_and_decided_about(slowed, open_window):
     page, other = open_window(), open_window()
     page.goto(f"{slowed.url}/performance")
     alarms = page.get_by_role("region", name="Needs a look")
-    expect(alarms.get_by_text("SDXL image fast, resident is slow now")).to_be_visible(
+    expect(alarms.get_by_text("SDXL image fast, resident became slower")).to_be_visible(
         timeout=WAIT_MS
     )
     for window in (page, other):

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -426,6 +427,52 @@ def test_what_killed_workers_left_is_swept(place):
     with place.working():
         place.wait(lambda: place.store.workers())
     assert sorted(path.name for path in work.iterdir()) == sorted(names[1:])
+
+
+def test_a_command_that_comes_while_the_worker_starts_is_kept(place):
+    runner, may_start = TestRunner(), threading.Event()
+
+    def make_runner():
+        assert may_start.wait(30.0)
+        return runner
+
+    with place.working(make_runner=make_runner) as service:
+        place.wait(lambda: place.store.workers())
+        place.store.command_worker(service.worker_id, "load", "pocket-image")
+        place.wait(lambda: not has_commands(place))
+        may_start.set()
+        place.wait(lambda: "pocket-image" in runner.resident())
+
+
+def test_a_worker_that_never_started_ends_with_its_commands(place):
+    may_fail = threading.Event()
+
+    def make_runner():
+        assert may_fail.wait(30.0)
+        raise OSError("no device")
+
+    service, errors = place.service(make_runner=make_runner), []
+
+    def run():
+        try:
+            service.run()
+        except OSError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run, name="service")
+    thread.start()
+    place.wait(lambda: place.store.workers())
+    place.store.command_worker(service.worker_id, "load", "pocket-image")
+    place.wait(lambda: not has_commands(place))
+    may_fail.set()
+    thread.join(timeout=30.0)
+    assert errors == ["no device"]
+    assert place.store.workers() == ()
+
+
+def has_commands(place):
+    with contextlib.closing(sqlite3.connect(place.settings.data_dir / "ourvidz.db")) as database:
+        return database.execute("select count(*) from worker_command").fetchone()[0] > 0
 
 
 def test_operators_commands_reach_the_worker(place):

@@ -145,6 +145,7 @@ class WorkerService:
         self._log_handler = JobLogHandler(self._on_log)
         self._wake = threading.Event()
         self._ended = threading.Event()
+        self._has_started = threading.Event()  # there is a runner, or there will be none
         self._drain = _Drain()
         self._runner: Runner[Any] | None = None
         self._foresight: Foresight | None = None
@@ -170,6 +171,7 @@ class WorkerService:
             self._heartbeat.start()
             self._describe("starting")
             self._runner = self._make_runner()
+            self._has_started.set()
             self._foresight = Foresight(
                 store=self._store,
                 runner=self._runner,
@@ -619,7 +621,11 @@ class WorkerService:
                 remove_folder(folder)
 
     def _change_residency(self, verb: str, model: str) -> None:
-        runner = self._require_runner()
+        self._has_started.wait()  # a command is told once: one that came too early is kept
+        runner = self._runner
+        if runner is None or (verb == "load" and self._drain.is_asked.is_set()):
+            _log.warning("could not %s %s: the worker stops", verb, model)
+            return
         try:
             (runner.load if verb == "load" else runner.unload)(model)
             _log.info("%sed %s", verb, model)
@@ -673,6 +679,7 @@ class WorkerService:
     def _close(self) -> None:
         logging.getLogger("ourvidz").removeHandler(self._log_handler)
         self._drain.is_asked.set()
+        self._has_started.set()
         if self._drain.timer is not None:
             self._drain.timer.cancel()
         if any(not attempt.is_settled for attempt in self._all_held()):

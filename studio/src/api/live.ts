@@ -20,6 +20,8 @@ export const useConnection = create<ConnectionState>((set) => ({
 type JobsNews = { data: Job[]; deleted: string[] };
 type EndListener = (job: Job) => void;
 const endListeners = new Set<EndListener>();
+/** Jobs that the stream told to wait or run: not every page holds the list of all of them. */
+const followed = new Set<string>();
 
 /** Call `listener` with each job that ends while the page is open; returns how to stop. */
 export function onJobEnd(listener: EndListener): () => void {
@@ -61,7 +63,8 @@ export function applyJobs(client: QueryClient, news: JobsNews): void {
     client.setQueryData<Job>(keys.job(job.id), (known) => (known ? mergeJob(known, job) : known));
     const hasEnded = job.state !== "queued" && job.state !== "running";
     if (hasEnded) void client.invalidateQueries({ queryKey: keys.job(job.id) });
-    if (hasEnded && wasActive.has(job.id)) for (const listener of endListeners) listener(job);
+    if (hasEnded && (followed.delete(job.id) || wasActive.has(job.id)))
+      for (const listener of endListeners) listener(job);
   }
   for (const id of news.deleted) client.removeQueries({ queryKey: keys.job(id) });
   for (const [key, pages] of client.getQueriesData<Pages>({ queryKey: keys.libraries })) {
@@ -72,6 +75,14 @@ export function applyJobs(client: QueryClient, news: JobsNews): void {
     const filter = key[2] as LibraryFilter;
     if (jobs) client.setQueryData(key, mergeNewest(jobs, filter, news.data, news.deleted));
   }
+}
+
+/** Apply what the stream tells, which comes in order, and remember whose end is to be told. */
+export function applyNews(client: QueryClient, news: JobsNews): void {
+  applyJobs(client, news);
+  for (const job of news.data)
+    if (job.state === "queued" || job.state === "running") followed.add(job.id);
+  for (const id of news.deleted) followed.delete(id);
 }
 
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
@@ -99,10 +110,11 @@ export function follow(client: QueryClient, url = "/api/v1/events"): () => void 
     source.addEventListener("hello", () => {
       failures = 0;
       set("live");
+      followed.clear();
       void client.invalidateQueries(); // whatever happened meanwhile
       tellNews("hello", null);
     });
-    source.addEventListener("jobs", (event) => applyJobs(client, read<JobsNews>(event)));
+    source.addEventListener("jobs", (event) => applyNews(client, read<JobsNews>(event)));
     source.addEventListener("queue", (event) =>
       client.setQueryData<Queue>(keys.queue, read<Queue>(event)),
     );

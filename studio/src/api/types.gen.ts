@@ -103,7 +103,7 @@ export interface paths {
          * Read Archive
          * @description Read the files of several jobs as one ZIP, through an address of `make_archive`.
          *
-         *     A file that was deleted in the meantime is left out.
+         *     A file that was deleted in the meantime is left out. The length is told before.
          */
         get: operations["read_archive"];
         put?: never;
@@ -238,6 +238,28 @@ export interface paths {
          * @description Forget several jobs, as `delete_job` does; those that can't be deleted are named.
          */
         post: operations["delete_jobs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel Jobs
+         * @description Cancel several jobs, as `cancel_job` does: those named, or all of a batch.
+         *
+         *     Jobs that had ended are told apart, and those that are not there are named.
+         */
+        post: operations["cancel_jobs"];
         delete?: never;
         options?: never;
         head?: never;
@@ -675,6 +697,31 @@ export interface paths {
          * @description Ask a worker to finish what it runs, take nothing more, and end.
          */
         post: operations["drain_worker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fleet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Fleet
+         * @description Read the fleet as it is, and how its GPUs were used.
+         *
+         *     Nodes, groups and loaded models are those of workers that gave a sign of life within the last
+         *     minute. Utilisation, goodput and costs follow from performance records: a job counts once it has
+         *     ended, with all of its time. They are of the whole installation, and so `use` is null for keys
+         *     without `metrics:read`.
+         */
+        get: operations["get_fleet"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1246,6 +1293,8 @@ export interface paths {
         /**
          * Active Benchmark
          * @description Read the last run that the service started: whether it runs, and why it ended early.
+         *
+         *     Null: the service has started none yet.
          */
         get: operations["active_benchmark"];
         put?: never;
@@ -2370,6 +2419,42 @@ export interface components {
             job_ids: string[];
         };
         /**
+         * CancelRequest
+         * @description Which jobs are to be cancelled: by id, or all of a batch.
+         * @example {
+         *       "job_ids": [
+         *         "job_01k9w8n0c4kq4v7m2x5y6z7a8b"
+         *       ]
+         *     }
+         */
+        CancelRequest: {
+            /** Job Ids */
+            job_ids?: string[] | null;
+            /**
+             * Batch Id
+             * @description All jobs of one submit that have not ended.
+             */
+            batch_id?: string | null;
+        };
+        /**
+         * CancelledJobs
+         * @description What became of the jobs that were to be cancelled.
+         */
+        CancelledJobs: {
+            /**
+             * Cancelled
+             * @description They will not run, or stop within a step.
+             */
+            cancelled: string[];
+            /**
+             * Ended
+             * @description They had ended before, and stay as they are.
+             */
+            ended: string[];
+            /** Not Cancelled */
+            not_cancelled: components["schemas"]["NotCancelled"][];
+        };
+        /**
          * CatalogueAnswer
          * @description Everything that can be asked for.
          */
@@ -2584,6 +2669,32 @@ export interface components {
             deleted: string[];
             /** Not Deleted */
             not_deleted: components["schemas"]["NotDeleted"][];
+        };
+        /**
+         * DeviceSeries
+         * @description What the GPU did over a job: lists of one length, 120 values at most.
+         */
+        DeviceSeries: {
+            /**
+             * At S
+             * @description Seconds since the job's first, as of spans.
+             */
+            at_s: number[];
+            /**
+             * Utilisation
+             * @description 0 to 1; empty where nobody could tell.
+             */
+            utilisation: (number | null)[];
+            /**
+             * Memory Used Bytes
+             * @description By all processes; or empty.
+             */
+            memory_used_bytes: (number | null)[];
+            /**
+             * Power W
+             * @description Or empty.
+             */
+            power_w: (number | null)[];
         };
         /**
          * EnhanceRequest
@@ -2830,6 +2941,194 @@ export interface components {
             from_record: string;
             /** Text */
             text: string;
+        };
+        /**
+         * FleetAnswer
+         * @description Nodes, groups, what is loaded where, how busy it is and what a job costs.
+         * @example {
+         *       "gpus_by_state": {
+         *         "busy": 4
+         *       },
+         *       "nodes": [
+         *         {
+         *           "groups": [
+         *             {
+         *               "budget_bytes": 149000000000,
+         *               "device": "cuda:0",
+         *               "gpu": {
+         *                 "memory_used_bytes": 31000000000,
+         *                 "power_w": 655,
+         *                 "temperature_c": 61,
+         *                 "utilisation": 0.98
+         *               },
+         *               "num_gpus": 4,
+         *               "num_jobs": 1,
+         *               "resident": {
+         *                 "wan2.1-t2v-1.3b": 14200000000
+         *               },
+         *               "state": "busy",
+         *               "weights_bytes": 14200000000,
+         *               "worker_id": "gpu-1-4711-9f3a2c"
+         *             }
+         *           ],
+         *           "host": "gpu-1",
+         *           "num_gpus": 4
+         *         }
+         *       ],
+         *       "num_gpus": 4,
+         *       "num_groups": 1,
+         *       "resident": {
+         *         "wan2.1-t2v-1.3b": 1
+         *       },
+         *       "use": {
+         *         "costs": [
+         *           {
+         *             "gpu_s": 24.1,
+         *             "job_type": "video_fast",
+         *             "num_jobs": 120,
+         *             "num_measured": 120,
+         *             "run_s": 6.4,
+         *             "watt_hours": 4.3
+         *           }
+         *         ],
+         *         "goodput": 0.17,
+         *         "gpu_s": 2892,
+         *         "utilisation": 0.2,
+         *         "window_s": 3600
+         *       }
+         *     }
+         */
+        FleetAnswer: {
+            /** Nodes */
+            nodes: components["schemas"]["FleetNode"][];
+            /** Num Groups */
+            num_groups: number;
+            /** Num Gpus */
+            num_gpus: number;
+            /**
+             * Gpus By State
+             * @description By the state of their worker.
+             */
+            gpus_by_state: {
+                [key: string]: number;
+            };
+            /**
+             * Resident
+             * @description Workers that hold a model.
+             */
+            resident: {
+                [key: string]: number;
+            };
+            /** @description null without the scope metrics:read. */
+            use: components["schemas"]["FleetUse"] | null;
+        };
+        /**
+         * FleetCost
+         * @description What succeeded jobs of a type took, as means.
+         */
+        FleetCost: {
+            /** Job Type */
+            job_type: string;
+            /** Num Jobs */
+            num_jobs: number;
+            /**
+             * Run S
+             * @description From claim to end, without other jobs' turns.
+             */
+            run_s: number | null;
+            /**
+             * Gpu S
+             * @description GPU seconds a job, of all GPUs of its group; null where none ran on a GPU.
+             */
+            gpu_s: number | null;
+            /**
+             * Watt Hours
+             * @description Of the GPUs, a job; null where no GPU told its power.
+             */
+            watt_hours: number | null;
+            /**
+             * Num Measured
+             * @description Jobs behind the watt-hours.
+             */
+            num_measured: number;
+        };
+        /**
+         * FleetGroup
+         * @description A worker, whose GPUs share each of its jobs.
+         */
+        FleetGroup: {
+            /** Worker Id */
+            worker_id: string;
+            /** Device */
+            device: string;
+            /** State */
+            state: string;
+            /**
+             * Num Gpus
+             * @description 0: it works on the CPU.
+             */
+            num_gpus: number;
+            /** Num Jobs */
+            num_jobs: number;
+            /**
+             * Resident
+             * @description Bytes by model.
+             */
+            resident: {
+                [key: string]: number;
+            };
+            /**
+             * Budget Bytes
+             * @description Of a GPU; null where no limit is known.
+             */
+            budget_bytes: number | null;
+            /**
+             * Weights Bytes
+             * @description On it; null until the worker has told it.
+             */
+            weights_bytes: number | null;
+            /** @description The first of the group now; null on a CPU. */
+            gpu: components["schemas"]["WorkerGpu"] | null;
+        };
+        /**
+         * FleetNode
+         * @description A machine and its groups.
+         */
+        FleetNode: {
+            /** Host */
+            host: string;
+            /** Num Gpus */
+            num_gpus: number;
+            /** Groups */
+            groups: components["schemas"]["FleetGroup"][];
+        };
+        /**
+         * FleetUse
+         * @description How the GPUs were used, by jobs that ended within the window.
+         */
+        FleetUse: {
+            /**
+             * Window S
+             * @description The fleet is taken to have been as large all that time.
+             */
+            window_s: number;
+            /**
+             * Utilisation
+             * @description Share of GPU time that encoded, denoised or decoded, 0 to 1; null: no GPU.
+             */
+            utilisation: number | null;
+            /**
+             * Goodput
+             * @description Share of GPU time that denoised, 0 to 1; null: no GPU.
+             */
+            goodput: number | null;
+            /**
+             * Gpu S
+             * @description GPU seconds of all jobs, failed ones included.
+             */
+            gpu_s: number;
+            /** Costs */
+            costs: components["schemas"]["FleetCost"][];
         };
         /**
          * GoalAnswer
@@ -3260,6 +3559,8 @@ export interface components {
              * @description Empty where the job itself was deleted.
              */
             spans: components["schemas"]["SpanAnswer"][];
+            /** @description What the GPU did meanwhile; null without one, and of older records. */
+            device_series: components["schemas"]["DeviceSeries"] | null;
         };
         /**
          * JobRequest
@@ -3904,6 +4205,15 @@ export interface components {
             settings_b: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * NotCancelled
+         * @description A job that could not be cancelled, and why.
+         */
+        NotCancelled: {
+            /** Id */
+            id: string;
+            error: components["schemas"]["ourvidz__api__schemas__ErrorDetail"];
         };
         /**
          * NotDeleted
@@ -5209,10 +5519,32 @@ export interface components {
             jobs: string[];
             /** @description null until the worker has told it. */
             memory: components["schemas"]["WorkerMemory"] | null;
+            /** @description As of `seen_at`; null on a CPU. */
+            gpu: components["schemas"]["WorkerGpu"] | null;
             /** Facts */
             facts: {
                 [key: string]: unknown;
             };
+        };
+        /**
+         * WorkerGpu
+         * @description What a worker's GPU did at its last beat; null where the driver does not tell.
+         */
+        WorkerGpu: {
+            /**
+             * Utilisation
+             * @description Share of the last second or so, 0 to 1.
+             */
+            utilisation: number | null;
+            /**
+             * Memory Used Bytes
+             * @description By all processes.
+             */
+            memory_used_bytes: number | null;
+            /** Power W */
+            power_w: number | null;
+            /** Temperature C */
+            temperature_c: number | null;
         };
         /**
          * WorkerList
@@ -6576,6 +6908,93 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeletedJobs"];
+                };
+            };
+            /** @description The request is not valid; the body says what and why. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key lacks a scope, or the host or origin is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Larger than allowed. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A quota of the key is used up; Retry-After says when to come again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something unexpected; the log has it under the request's id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The store or storage can't be reached; Retry-After says when to come again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    cancel_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CancelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelledJobs"];
                 };
             };
             /** @description The request is not valid; the body says what and why. */
@@ -8679,6 +9098,83 @@ export interface operations {
             };
             /** @description No such thing, or not yours. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description A quota of the key is used up; Retry-After says when to come again. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description Something unexpected; the log has it under the request's id. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The store or storage can't be reached; Retry-After says when to come again. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+        };
+    };
+    get_fleet: {
+        parameters: {
+            query?: {
+                /** @description Use and costs are those of jobs that ended within so many seconds. */
+                window_s?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetAnswer"];
+                };
+            };
+            /** @description The request is not valid; the body says what and why. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description No valid API key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorResponse"];
+                };
+            };
+            /** @description The key lacks a scope, or the host or origin is not allowed. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11325,7 +11821,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["BenchmarkStarted"];
+                    "application/json": components["schemas"]["BenchmarkStarted"] | null;
                 };
             };
             /** @description The request is not valid; the body says what and why. */
@@ -11348,15 +11844,6 @@ export interface operations {
             };
             /** @description The key lacks a scope, or the host or origin is not allowed. */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorResponse"];
-                };
-            };
-            /** @description No such thing, or not yours. */
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };

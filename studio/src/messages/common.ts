@@ -58,6 +58,7 @@ export const common = {
   actions: {
     cancel: "Cancel",
     close: "Close",
+    dismiss: "Dismiss",
     save: "Save",
     undo: "Undo",
     retry: "Try again",

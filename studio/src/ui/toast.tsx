@@ -71,7 +71,7 @@ export function ToastRegion() {
           </div>
           <IconButton
             size="sm"
-            label={messages.actions.close}
+            label={messages.actions.dismiss}
             icon={<X size={15} />}
             onClick={() => dismiss(toast.id)}
           />

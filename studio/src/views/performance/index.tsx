@@ -15,6 +15,7 @@ const Throughput = lazy(() => import("@/views/performance/throughput"));
 const Failures = lazy(() => import("@/views/performance/failures"));
 const Health = lazy(() => import("@/views/performance/health"));
 const Gpus = lazy(() => import("@/views/performance/gpus"));
+const Fleet = lazy(() => import("@/views/performance/fleet"));
 const Pareto = lazy(() => import("@/views/performance/pareto"));
 const Goals = lazy(() => import("@/views/performance/goals"));
 const Protocol = lazy(() => import("@/views/performance/protocol"));
@@ -39,6 +40,9 @@ export default function PerformanceView() {
         </Route>
         <Route path={`${ROOT}/gpus`}>
           <Panels panels={[Gpus]} />
+        </Route>
+        <Route path={`${ROOT}/fleet`}>
+          <Panels panels={[Fleet]} />
         </Route>
         <Route path={`${ROOT}/quality`}>
           <Panels panels={[Pareto]} />

@@ -12,6 +12,7 @@ export const en = {
     trends: "Trends",
     queue: "Queue and failures",
     gpus: "GPUs",
+    fleet: "Fleet",
     quality: "Speed and quality",
     goals: "Goals",
     protocol: "Test protocol",

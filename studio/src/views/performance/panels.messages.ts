@@ -180,6 +180,51 @@ const gpus = {
   noWorkerHint: "Jobs wait until one starts: ourvidz worker",
 };
 
+const fleet = {
+  title: "Fleet",
+  text: "All machines, and how their GPUs were used by jobs that ended in the period.",
+  machine: "Machine",
+  machines: "Machines",
+  groups: "Groups",
+  gpus: "GPUs",
+  processorsOnly: "processors only",
+  utilisation: "GPU time used",
+  utilisationHint: "by jobs",
+  goodput: "Goodput",
+  goodputHint: "GPU time that denoised",
+  noGpu:
+    "No GPU works here. Shares of GPU time, GPU seconds and watt-hours show once a worker has one.",
+  noFigures: "Use and cost need a key that may read metrics.",
+  nodesTitle: "Machines and groups",
+  nodesSummary: (machines: number, groups: number, busy: number) =>
+    `${plural(machines, { one: "machine", other: "machines" })} with ${plural(groups, { one: "group", other: "groups" })}; ${busy} at work.`,
+  nodeHolds: (gpus_: number, groups: number) =>
+    `${gpus_ > 0 ? plural(gpus_, { one: "GPU", other: "GPUs" }) : "No GPU"} in ${plural(groups, { one: "group", other: "groups" })}`,
+  gpusOf: (count: number) => plural(count, { one: "GPU", other: "GPUs" }),
+  processor: "CPU",
+  holdsNothing: "Nothing loaded",
+  worker: "Worker",
+  device: "Device",
+  state: "State",
+  jobs: "Jobs",
+  models: "Loaded models",
+  busyNow: "Busy now",
+  power: "Power (W)",
+  costsTitle: "Cost of a job",
+  costsSummary: (types: number, jobs: number) =>
+    `Means of ${plural(jobs, { one: "job", other: "jobs" })} of ${plural(types, { one: "job type", other: "job types" })}.`,
+  noJobs: "No job succeeded in this period.",
+  jobType: "Job type",
+  runTime: "Run time",
+  gpuSeconds: "GPU seconds",
+  gpuSecondsOf: (seconds: string) => `${seconds} GPU s`,
+  onProcessor: (time: string) => `${time} on CPU`,
+  wattHours: "Wh",
+  wattHoursOf: (energy: string) => `${energy} Wh`,
+  measured: "With energy",
+  ofJobs: (count: number) => plural(count, { one: "job", other: "jobs" }),
+};
+
 const ledger = {
   back: "Performance",
   deleted: "Job deleted",
@@ -477,6 +522,7 @@ export const panels = {
   protocol,
   ledger,
   gpus,
+  fleet,
   throughput,
   failures,
   health,

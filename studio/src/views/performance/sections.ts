@@ -8,6 +8,7 @@ export const SECTIONS = [
   { path: `${ROOT}/trends`, name: "trends" },
   { path: `${ROOT}/queue`, name: "queue" },
   { path: `${ROOT}/gpus`, name: "gpus" },
+  { path: `${ROOT}/fleet`, name: "fleet" },
   { path: `${ROOT}/quality`, name: "quality" },
   { path: `${ROOT}/goals`, name: "goals" },
   { path: `${ROOT}/protocol`, name: "protocol" },

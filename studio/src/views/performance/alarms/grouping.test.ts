@@ -34,6 +34,30 @@ it("makes one line of a group's alarms, with what the matrix knows of it", () =>
   });
 });
 
+it("tells what became slower before the history is long enough for an alarm", () => {
+  const slow = { trend: "slower", trend_shift: 19.7, change: "c-3" };
+  const lines = alarmLines(
+    [alarm({ group: "g-2" })],
+    [{ group: "g-1", job_type: "video_fast", slow: [], text: "3 of the last 5 jobs were slow" }],
+    [
+      matrixRow({ ...slow }),
+      matrixRow({ ...slow, group: "g-2" }), // its alarm says so
+      matrixRow({ group: "g-4", trend: "faster", trend_shift: -0.5 }),
+      matrixRow({ group: null, trend: "unknown" }),
+    ],
+  );
+  expect(lines.map((line) => [line.kind, line.group])).toEqual([
+    ["slower", "g-2"],
+    ["slower", "g-1"],
+  ]);
+  expect(lines[1]).toMatchObject({
+    change: "c-3",
+    state: "resident",
+    shifts: [{ measure: null, share: 19.7 }],
+    texts: ["3 of the last 5 jobs were slow"],
+  });
+});
+
 it("puts trouble first and good news last", () => {
   const lines = alarmLines(
     [alarm({ group: "g-2" }, "faster"), alarm({})],

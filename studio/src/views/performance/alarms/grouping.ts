@@ -1,4 +1,4 @@
-// Alarms of one group are one line. Pure, tested in grouping.test.ts.
+// Whatever is known of one group is one line. Pure, tested in grouping.test.ts.
 import type { Schemas } from "@/api/client";
 import type { MatrixRow } from "@/views/performance/queries";
 
@@ -6,7 +6,8 @@ type Alarm = Schemas["AlarmAnswer"];
 type Watch = Schemas["WatchAnswer"];
 
 export interface Shifted {
-  measure: string;
+  /** Null: the one that the matrix tells of. */
+  measure: string | null;
   share: number | null;
 }
 
@@ -24,7 +25,12 @@ export interface AlarmLine {
 
 const RANK = { slower: 0, watched: 1, faster: 2 };
 
-/** One line for each group that raised something: slower ones first, then the newest. */
+/**
+ * One line for each group that raised something: slower ones first, then the newest.
+ *
+ * An alarm needs a long history. Where the matrix knows earlier that a group became slower, and
+ * nobody has accepted or dismissed that, it is told here as well.
+ */
 export function alarmLines(
   alarms: readonly Alarm[],
   watched: readonly Watch[],
@@ -32,7 +38,7 @@ export function alarmLines(
 ): AlarmLine[] {
   const row = new Map(rows.map((each) => [each.group, each]));
   const lines = new Map<string, AlarmLine>();
-  const line = (kind: AlarmLine["kind"], told: Alarm | Watch): AlarmLine => {
+  const line = (kind: AlarmLine["kind"], told: { group: string; job_type: string }): AlarmLine => {
     const key = `${kind} ${told.group}`;
     const known = lines.get(key);
     if (known) return known;
@@ -57,7 +63,14 @@ export function alarmLines(
     told.texts.push(alarm.text);
     if (!told.at || alarm.at < told.at) told.at = alarm.at;
   }
-  for (const watch of watched) line("watched", watch).texts.push(watch.text);
+  for (const { group, job_type, trend, trend_shift } of rows) {
+    if (trend !== "slower" || group == null || lines.has(`slower ${group}`)) continue;
+    line("slower", { group, job_type }).shifts.push({ measure: null, share: trend_shift });
+  }
+  for (const watch of watched) {
+    const kind = lines.has(`slower ${watch.group}`) ? "slower" : "watched";
+    line(kind, watch).texts.push(watch.text);
+  }
   return [...lines.values()].sort(
     (a, b) => RANK[a.kind] - RANK[b.kind] || (b.at ?? "").localeCompare(a.at ?? ""),
   );

@@ -55,9 +55,10 @@ function Line({ line }: { line: AlarmLine }) {
     .join(", ");
   const shifts = line.shifts
     .filter((shift) => shift.share != null)
-    .map((shift) =>
-      words.shift(measureName(shift.measure, messages), percent(shift.share, 1, true)),
-    );
+    .map(({ measure, share }) => {
+      const by = percent(share, 1, true);
+      return measure ? words.shift(measureName(measure, messages), by) : by;
+    });
   return (
     <li className="flex flex-wrap items-center gap-x-3 gap-y-2 py-2.5">
       <Icon size={16} aria-hidden className={cx("shrink-0", className)} />
@@ -71,7 +72,7 @@ function Line({ line }: { line: AlarmLine }) {
         </p>
       </div>
       <LinkButton
-        href={trendPath({ ...line, measure: line.shifts[0]?.measure })}
+        href={trendPath({ ...line, measure: line.shifts[0]?.measure ?? undefined })}
         label={words.whyOf(name)}
       >
         {words.why}
