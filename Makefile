@@ -34,10 +34,10 @@ demo: $(READY) ## Make a video from a prompt on this machine
 	@echo "Play ourvidz-out/demo.mp4, then try your own: $(BIN)/ourvidz generate \"a large blue star moving up\""
 	@echo "Or in a browser: $(BIN)/ourvidz serve, then open http://127.0.0.1:8000"
 
-test: $(READY) ## Run the quick tests (about 9 minutes on 2 cores)
+test: $(READY) ## Run the quick tests (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
-test-slow: $(READY) ## Run the heavy tests, browsers included (about 25 minutes)
+test-slow: $(READY) ## Run the heavy tests, browsers and faults included (about 40 minutes)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 check: $(READY) check-studio ## Format, lint, types, import rules, generated docs, the studio
