@@ -36,6 +36,7 @@ import torch.distributed as dist
 
 from ourvidz.core.errors import InvalidRequest
 from ourvidz.models.frames import to_host
+from ourvidz.models.wan.sequence import runs_of
 
 # Lines of a frame that one line of latents becomes, in Wan 2.1's VAE.
 _FRAME_LINES = 8
@@ -137,9 +138,7 @@ class Stripe:
                 hint=f"Use at most {num_lines} ranks, or a height of at least "
                 f"{self.size * _FRAME_LINES}.",
             )
-        each, rest = divmod(num_lines, self.size)
-        start = rank * each + min(rank, rest)
-        return slice(start, start + each + (rank < rest))
+        return runs_of(num_lines, self.size)[rank]
 
 
 class StripeDecoder(Protocol):
