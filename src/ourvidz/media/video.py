@@ -410,25 +410,18 @@ class PacketDecoder:
         _be_strict(context)
         self._context = context
 
-    def __del__(self) -> None:
-        """Have the decoder's threads finish before it is freed.
-
-        Freeing waits for them with the interpreter's lock held, and they want it to give a packet's
-        bytes back: the process would hang, as PyAV 18.1 did in one of some 25 damaged decodes.
-        """
-        context = getattr(self, "_context", None)
-        if context is not None:
-            with contextlib.suppress(FFmpegError):
-                while context.decode(None):
-                    pass
-
     def decode(self, packet: EncodedPacket) -> list[av.VideoFrame]:
         """Take the next packet and return what it completes: nothing, or pictures in time order.
 
         Raises:
             OutputInvalid: It is damaged.
         """
-        return self._decoded(av.Packet(packet.content))
+        # A copy in FFmpeg's own memory. ``Packet(content)`` would lend the decoder's threads bytes
+        # that only the interpreter can take back, and freeing the decoder waits for those threads
+        # with the interpreter's lock held: PyAV 18.1 hung in one of some 25 damaged decodes.
+        copy = av.Packet(len(packet.content))
+        copy.update(packet.content)
+        return self._decoded(copy)
 
     def flush(self) -> list[av.VideoFrame]:
         """Return the pictures that are still held back. Nothing can be decoded after it.
