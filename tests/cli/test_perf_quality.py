@@ -10,6 +10,7 @@ from ourvidz.cli.main import main
 from ourvidz.media.image import write_png
 from ourvidz.media.video import VideoWriter
 from ourvidz.perf.quality.pocket.prompts import read_prompt
+from tests.bench.lpips_weights import write_weights
 from training.pocket.world import draw_scene
 
 PROMPT = "a red circle moving left on a black background"
@@ -139,3 +140,35 @@ def test_a_folder_without_a_clip_model_is_refused(quality, tmp_path):
     code, _, err = quality(clip(tmp_path / "a.mp4"), "--clip-model", tmp_path)
     assert code == 2
     assert "config.json" in err
+
+
+def test_lpips_is_told_beside_the_difference(quality, tmp_path):
+    weights = write_weights(tmp_path / "alex")
+    one, coarse = clip(tmp_path / "a.mp4"), clip(tmp_path / "b.mp4", crf=40)
+    clip(tmp_path / "exact" / "a.mp4")
+    clip(tmp_path / "exact" / "b.mp4")
+    _, out, err = quality(
+        one, coarse, "--reference", tmp_path / "exact", "--lpips-model", weights, "--json"
+    )
+    same, other = (row["lpips"] for row in json.loads(out)["files"])
+    assert same == {"distance": 0.0, "num_frames": 17, "network": "alex"}
+    assert other["distance"] > 0.001
+    assert "LPIPS (alex)" in err
+    assert f" {other['distance']:.4f} " in err
+
+
+def test_without_weights_there_is_no_lpips(quality, tmp_path):
+    one = clip(tmp_path / "a.mp4")
+    _, out, err = quality(one, "--reference", one, "--json")
+    assert "lpips" not in json.loads(out)["files"][0]
+    assert "LPIPS" not in err
+
+
+def test_lpips_needs_a_reference_and_weights(quality, tmp_path):
+    one = clip(tmp_path / "a.mp4")
+    code, _, err = quality(one, "--lpips-model", tmp_path)
+    assert code == 2
+    assert "--reference" in err
+    code, _, err = quality(one, "--reference", one, "--lpips-model", tmp_path)
+    assert code == 2
+    assert "torchvision" in err

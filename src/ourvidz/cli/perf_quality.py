@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ourvidz.bench.clip_score import ClipScorer
+    from ourvidz.bench.lpips import Lpips
     from ourvidz.perf.quality import OutputDifference
     from ourvidz.perf.quality.pocket.following import Following, FollowingScore
 
@@ -45,6 +46,13 @@ def quality(
             "prompts."
         ),
     ] = None,
+    lpips_model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with LPIPS weights of your own (AlexNet or VGG16, and the heads): also "
+            "tell the perceptual distance to the reference."
+        ),
+    ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="End with one line of JSON on stdout.")
     ] = False,
@@ -60,6 +68,7 @@ def quality(
         score,
         settings_in,
     )
+    from ourvidz.perf.quality.reading import frames_of
 
     if fidelity not in set(Fidelity):
         raise InvalidRequest(
@@ -67,9 +76,16 @@ def quality(
             param="fidelity",
             hint=f"Use {', '.join(Fidelity)}.",
         )
+    if lpips_model is not None and reference is None:
+        raise InvalidRequest(
+            "LPIPS is a distance between two outputs, and there is no reference.",
+            param="reference",
+            hint="Give --reference.",
+        )
     bar = BARS[Fidelity(fidelity)]
     others = [None if reference is None else _other(path, reference, files) for path in files]
     scorer = None if clip_model is None else _scorer(clip_model)
+    perceptual = None if lpips_model is None else _perceptual(lpips_model)
     found: list[dict[str, Any]] = []
     verdicts: list[Following | None] = []
     for path, other in zip(files, others, strict=True):
@@ -80,6 +96,8 @@ def quality(
             row["difference"] = difference.to_dict()
             row["missed"] = list(missed)
             _tell_difference(path, difference, missed, fidelity=fidelity)
+            if perceptual is not None:
+                row["lpips"] = perceptual.distance(frames_of(path), frames_of(other)).to_dict()
         settings = settings_in(path)
         if scorer is not None:
             row["clip"] = _clip_score(path, scorer, prompt or settings.get("prompt"))
@@ -115,6 +133,12 @@ def _scorer(folder: Path) -> ClipScorer:
     from ourvidz.bench.clip_score import ClipScorer
 
     return ClipScorer(folder)
+
+
+def _perceptual(folder: Path) -> Lpips:
+    from ourvidz.bench.lpips import Lpips
+
+    return Lpips(folder)
 
 
 def _clip_score(path: Path, scorer: ClipScorer, prompt: object) -> dict[str, Any]:
@@ -164,6 +188,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
     numbers = ("frames", "sharpness", "exposure", "flicker", "black", "duplicate", "frozen")
     for name in numbers:
         table.add_column(name, justify="right")
+    network: str | None = next((row["lpips"]["network"] for row in rows if "lpips" in row), None)
+    if network is not None:
+        table.add_column(f"LPIPS ({network})", justify="right")
     table.add_column("follows its prompt")
     for row in rows:
         found: Mapping[str, Any] = row["quality"]
@@ -173,6 +200,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
             f"{found['sharpness']:.0f}",
             f"{found['exposure']:.2f}",
             *(_cell(found[name]) for name in _COUNTED),
+            *(() if network is None else (f"{row['lpips']['distance']:.4f}",)),
             _following(row),
         )
     return table

@@ -11,6 +11,7 @@ from ourvidz.perf.quality.difference import (
     OutputDifference,
     compare,
     compare_frames,
+    pairs,
     pooled,
 )
 from ourvidz.perf.quality.judgement import (
@@ -40,6 +41,7 @@ __all__ = [
     "compare_frames",
     "measure",
     "measure_frames",
+    "pairs",
     "pooled",
     "speed_and_quality",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -69,22 +69,13 @@ def compare_frames(found: Iterable[RgbFrame], reference: Iterable[RgbFrame]) -> 
     """
     num_frames = num_values = total = largest = 0
     similarity = 0.0
-    for one, other in zip_longest(found, reference):
-        if one is None or other is None:
-            raise InvalidRequest(
-                f"one output ends after {num_frames} frames, the other goes on",
-                param="reference",
-                hint="Only outputs of the same length can be compared value by value.",
-            )
-        first, second = require_rgb(one), require_rgb(other)
-        _require_alike(first, second)
+    for first, second in pairs(found, reference):
+        _require_window(first)
         num_frames += 1
         num_values += first.size
         total += pixels.squared_error(first, second)
         largest = max(largest, pixels.largest_difference(first, second))
         similarity += pixels.ssim(pixels.luma(first), pixels.luma(second))
-    if num_frames == 0:
-        raise InvalidRequest("there are no frames to compare", param="path")
     return OutputDifference(
         psnr_db=pixels.psnr_of(total / num_values),
         # Rounding in 32 bits must not make equal frames unequal.
@@ -94,19 +85,45 @@ def compare_frames(found: Iterable[RgbFrame], reference: Iterable[RgbFrame]) -> 
     )
 
 
-def _require_alike(first: RgbFrame, second: RgbFrame) -> None:
-    sizes = [f"{each.shape[1]}x{each.shape[0]}" for each in (first, second)]
-    if first.shape != second.shape:
+def pairs(
+    found: Iterable[RgbFrame], reference: Iterable[RgbFrame]
+) -> Iterator[tuple[RgbFrame, RgbFrame]]:
+    """Yield frames, (H, W, 3) uint8 RGB in time order, each beside the reference's.
+
+    Raises:
+        InvalidRequest: No frames, or another number or size of them.
+    """
+    num_frames = 0
+    for one, other in zip_longest(found, reference):
+        if one is None or other is None:
+            raise InvalidRequest(
+                f"one output ends after {num_frames} frames, the other goes on",
+                param="reference",
+                hint="Only outputs of the same length can be compared value by value.",
+            )
+        first, second = require_rgb(one), require_rgb(other)
+        if first.shape != second.shape:
+            raise InvalidRequest(
+                f"one output is {_size(first)}, the other {_size(second)}",
+                param="reference",
+                hint="Only outputs of the same size can be compared value by value.",
+            )
+        num_frames += 1
+        yield first, second
+    if num_frames == 0:
+        raise InvalidRequest("there are no frames to compare", param="path")
+
+
+def _require_window(frame: RgbFrame) -> None:
+    if min(frame.shape[:2]) < pixels.WINDOW:
         raise InvalidRequest(
-            f"one output is {sizes[0]}, the other {sizes[1]}",
-            param="reference",
-            hint="Only outputs of the same size can be compared value by value.",
-        )
-    if min(first.shape[:2]) < pixels.WINDOW:
-        raise InvalidRequest(
-            f"frames of {sizes[0]} are smaller than SSIM's window of {pixels.WINDOW} pixels",
+            f"frames of {_size(frame)} are smaller than SSIM's window of {pixels.WINDOW} pixels",
             param="path",
         )
+
+
+def _size(frame: RgbFrame) -> str:
+    return f"{frame.shape[1]}x{frame.shape[0]}"
 
 
 def pooled(differences: Sequence[OutputDifference]) -> OutputDifference:
