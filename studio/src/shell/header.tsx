@@ -26,7 +26,7 @@ import { Tip } from "@/ui/tooltip";
 export function Header({ onHelp }: { onHelp(): void }) {
   const messages = useMessages();
   return (
-    <header className="sticky top-0 z-30 flex h-13 items-center gap-3 border-b border-line bg-canvas/90 px-4 backdrop-blur md:px-5">
+    <header className="sticky top-0 z-30 flex h-13 items-center gap-3 border-b border-line bg-canvas px-4 md:px-5">
       <Link href="/" className="flex items-center gap-2.5 font-semibold tracking-tight">
         <img src="/favicon.svg" alt="" className="size-6" />
         {messages.app.name}

@@ -52,7 +52,8 @@ export function Dialog({
       onClose={onClose}
       onClick={(event) => event.target === ref.current && onClose()}
       className={cx(
-        "m-auto w-[calc(100vw-1.5rem)] rounded-2xl border border-line bg-surface p-0 shadow-pop backdrop:bg-black/50",
+        "m-auto w-[calc(100vw-1.5rem)] rounded-2xl border border-line bg-surface p-0 backdrop:bg-black/50",
+        size !== "full" && "shadow-pop",
         SIZES[size],
       )}
     >

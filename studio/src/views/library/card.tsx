@@ -37,7 +37,7 @@ export const ResultCard = memo(function ResultCard({ job, handlers }: Props) {
   return (
     <article
       className={cx(
-        "group relative flex h-full flex-col overflow-hidden rounded-xl border bg-surface shadow-card transition-colors",
+        "group relative flex h-full flex-col overflow-hidden rounded-xl border bg-surface shadow-card",
         isSelected ? "border-accent ring-1 ring-accent" : "border-line hover:border-line-strong",
       )}
       onPointerEnter={(event) => event.pointerType === "mouse" && setIsLooked(true)}
@@ -64,7 +64,7 @@ export const ResultCard = memo(function ResultCard({ job, handlers }: Props) {
 
 // Touch screens know no hovering: there it is always shown.
 const SHOWN_ON_LOOK =
-  "pointer-fine:opacity-0 group-hover:opacity-100 group-focus-within:opacity-100 transition-opacity";
+  "pointer-fine:opacity-0 group-hover:opacity-100 group-focus-within:opacity-100";
 
 function CardMedia({ job, isPlaying }: { job: Job; isPlaying: boolean }) {
   const messages = useMessages();
@@ -140,7 +140,7 @@ function SelectBox({ job, isSelected, tabIndex, handlers }: PartProps & { isSele
   return (
     <label
       className={cx(
-        "absolute top-1.5 left-1.5 z-10 grid size-8 cursor-pointer place-items-center rounded-md bg-surface/90 has-focus-visible:outline-2 has-focus-visible:outline-accent",
+        "absolute top-1.5 left-1.5 z-10 grid size-8 cursor-pointer place-items-center rounded-md bg-surface/90",
         !isSelected && !isAny && SHOWN_ON_LOOK,
       )}
     >

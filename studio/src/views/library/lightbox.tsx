@@ -89,8 +89,8 @@ function Content({ job, previous, next, onGo, onDelete }: ContentProps) {
     <div className="grid h-full gap-5 pt-12 lg:grid-cols-[minmax(0,1fr)_360px] lg:pt-5">
       <div className="flex min-h-0 min-w-0 flex-col gap-3">
         <Stage key={asset?.id ?? job.id} job={job} asset={asset} />
-        <div className="flex items-center justify-between gap-3">
-          <Step job={previous} onGo={onGo} kind="previous" />
+        <div className="flex min-h-8 items-center justify-between gap-3">
+          {isShown && <Step job={previous} onGo={onGo} kind="previous" />}
           {job.assets.length > 1 && (
             <Files
               job={job}
@@ -98,7 +98,7 @@ function Content({ job, previous, next, onGo, onDelete }: ContentProps) {
               onPick={(picked) => setShown({ id: job.id, index: picked })}
             />
           )}
-          <Step job={next} onGo={onGo} kind="next" />
+          {isShown && <Step job={next} onGo={onGo} kind="next" />}
         </div>
       </div>
       <div className="min-h-0 pb-2 lg:overflow-y-auto lg:border-l lg:border-line lg:pt-7 lg:pl-5">
