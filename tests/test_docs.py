@@ -1,5 +1,6 @@
 """What the pages say exists: files they link to, make targets, commands and their options."""
 
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -44,6 +45,11 @@ def test_make_targets_exist(page):
             assert match.group(1) in MAKE_TARGETS
 
 
+@functools.cache  # built anew, it takes a tenth of a second
+def all_commands():
+    return get_command(app)
+
+
 def options_of(command) -> set[str]:
     return {option for parameter in command.params for option in parameter.opts}
 
@@ -52,7 +58,7 @@ def options_of(command) -> set[str]:
 def test_commands_and_their_options_exist(page):
     for line in code_lines(page):
         words = shlex.split(line, comments=True) if line.startswith("ourvidz ") else []
-        command = get_command(app)
+        command = all_commands()
         while len(words) > 1 and words[1] in getattr(command, "commands", {}):
             command = command.commands[words[1]]
             words = words[1:]

@@ -32,6 +32,7 @@ def test_random_weights_are_calibrated_and_called_unconfirmed(cli, folder):
     assert made.measured["checked_prompts"] == 1
 
 
+@pytest.mark.slow
 def test_plans_of_several_settings_share_a_file(cli, folder, tmp_path):
     for target in ("0.8", "0.7"):
         said = cli("bench", "calibrate", MODEL, *SMALL, "--target-calls", target, "--out", "d.json")

@@ -24,6 +24,7 @@ def slower_by(path, target, factor):
     return target
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_a_report_and_a_regression_with_exit_code_3(cli, tmp_path, monkeypatch):
     forgotten = []
     forget = Engine.forget_prompts

@@ -8,6 +8,7 @@ SWEEP = (
 )
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_a_record_that_claims_are_held_against(cli, tmp_path):
     found = cli(*SWEEP, "--vary", "scheduler=unipc,euler", "--prompts", "1", "--json")
     assert found.code == 0, found.err

@@ -297,6 +297,7 @@ def _wait_for(process, word):
     raise AssertionError(f"{word!r} never came")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cancels_and_leaves_nothing(tmp_path, tiny_models, stored, number):
     process = _start(tmp_path, tiny_models, *LONG)
@@ -310,6 +311,7 @@ def test_a_signal_cancels_and_leaves_nothing(tmp_path, tiny_models, stored, numb
     assert check_job(store, job.id) == []
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_job_that_nobody_runs_again(tmp_path, tiny_models, stored):
     process = _start(tmp_path, tiny_models, *LONG, "--out", "out/clip.mp4")
     _wait_for(process, "encode")  # denoising begins
@@ -325,6 +327,7 @@ def test_a_killed_process_leaves_a_job_that_nobody_runs_again(tmp_path, tiny_mod
     assert check_job(store, job.id) == []
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_file_under_a_final_name(tmp_path, tiny_models):
     process = _start(tmp_path, tiny_models, *VIDEO, "--out", "out/clip.mp4")
     _wait_for(process, "denoise")  # decoding and saving begin
@@ -339,6 +342,7 @@ def test_a_killed_process_leaves_no_file_under_a_final_name(tmp_path, tiny_model
             assert probe(path).num_frames == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_kib", [8, 40], ids=["full at once", "full while saving"])
 def test_a_full_disk_exits_2_and_leaves_nothing(tmp_path, tiny_models, size_kib):
     """On a tiny tmpfs in a mount namespace of its own, so that nothing outlives the test."""

@@ -63,6 +63,7 @@ def test_who_ends_by_himself_is_only_waited_for(made):
     assert made[0].returncode == 0
 
 
+@pytest.mark.slow
 def test_who_stays_is_told_again_and_then_killed(made):
     made += [start("7001", 2**22 + 1), start("7001", 2**22 + 1, signals=99)]
     reaper = threading.Thread(target=lambda: [process.wait() for process in made])

@@ -34,6 +34,7 @@ def pair(data):
     engine.close()
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_video(alone, pair):
     for request in (make_request(), make_request(guidance_scale=1.0), make_request(seed=8)):
         expected, found = frames_of(alone, request), frames_of(pair, request)
@@ -44,6 +45,7 @@ def test_two_processes_make_the_same_video(alone, pair):
     assert np.abs(frames_of(alone, make_request(seed=8)).astype(int) - expected).max() == 0
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_leaves_the_group_ready(alone, pair):
     cancel = CancelToken()
 
@@ -66,6 +68,7 @@ def test_a_cancelled_job_leaves_the_group_ready(alone, pair):
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.slow
 def test_jobs_may_take_turns_on_a_group(alone, pair):
     requests = [make_request(seed=1), make_request(seed=2, guidance_scale=1.0)]
     running = [events_of(pair, request) for request in requests]
@@ -82,6 +85,7 @@ def test_jobs_may_take_turns_on_a_group(alone, pair):
         assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.slow
 def test_one_that_ends_fails_the_attempt_and_the_group_starts_again(alone, pair):
     request = make_request(num_inference_steps=4)
     first_pids = pair.group_facts()["pids"]

@@ -62,6 +62,7 @@ def test_ranks_work_from_two_rows_on(num_rows, size, together, lengths):
     assert [row for run in runs for row in range(num_rows)[run]] == list(range(num_rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "plan"),
     [
@@ -137,6 +138,7 @@ def test_one_of_a_batch_may_be_cancelled(alone, pair):
     assert difference_of(found[1], frames_of(alone, requests[1])).max() <= 1
 
 
+@pytest.mark.slow
 def test_images_and_a_video_may_take_turns_on_a_group(alone, pair):
     requests = [make_image_request(num_images=2), make_request()]
     running = dict(enumerate(events_of(pair, request) for request in requests))
@@ -153,6 +155,7 @@ def test_images_and_a_video_may_take_turns_on_a_group(alone, pair):
         assert difference_of(made, frames_of(alone, request)).max() <= 1
 
 
+@pytest.mark.slow
 def test_one_that_ends_fails_the_batch_and_the_group_starts_again(alone, pair):
     requests = [make_image_request(num_images=2), make_image_request(num_images=2, seed=9)]
     first_pids = pair.group_facts()["pids"]

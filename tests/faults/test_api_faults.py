@@ -117,6 +117,7 @@ def send_together(sends):
         return [call.result() for call in [pool.submit(one, send) for send in sends]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", QUICK_STORES)
 def test_the_same_submit_from_many_at_once_is_one_job(make_site, store):
     site = make_site(store)

@@ -67,6 +67,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(make_site, store, point):
     check_history(site)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", QUICK_STORES)
 def test_a_killed_batch_is_run_again(make_site, store):
     site = make_site(store)

@@ -31,6 +31,7 @@ def settings(tmp_path):
     return load_settings(data_dir=tmp_path, device="cpu", profile="pocket")
 
 
+@pytest.mark.slow
 def test_two_workers_that_only_sleep(settings):
     found = compare(settings, drafts=sleeps, num_jobs=24, arguments=["--test-engine"])
     assert abs(found.makespan_error) < WITHIN, found

@@ -65,6 +65,7 @@ def test_packages_and_configs_are_free_of_torch():
     assert loaded_by(statement) == set()
 
 
+@pytest.mark.slow
 def test_executing_modules_need_torch_alone():
     statement = "\n".join(f"import {module}" for module in EXECUTING)
     assert loaded_by(statement) == {"torch"}
@@ -145,6 +146,7 @@ def test_what_is_imported_equals_the_usual_import():
     assert facts_of(held) == facts_of(CLASSES)
 
 
+@pytest.mark.slow
 def test_a_class_does_not_bring_its_siblings():
     code = f"{HELD}{textwrap.indent(CLASSES, '    ')}\nimport sys\nprint(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -357,6 +357,7 @@ def _join(rank: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_processes_together(vae, tmp_path, monkeypatch):
     for name, value in PEERS.items():

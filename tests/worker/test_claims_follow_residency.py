@@ -48,6 +48,7 @@ def wait_seen(place, worker, models):
     place.wait(lambda: worker._foresight.idle_elsewhere == models)
 
 
+@pytest.mark.slow
 def test_a_job_goes_to_the_idle_worker_that_has_its_model(place):
     warm, cold = TestRunner(), TestRunner()
     model = model_of(place, "video_fast")

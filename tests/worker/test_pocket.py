@@ -52,6 +52,7 @@ def see(asset):
     return detector.see(detector.read_frames(Path(asset.path)))
 
 
+@pytest.mark.slow
 def test_a_video_shows_colour_shape_motion_and_background(pocket, tmp_path):
     prompt = "a red circle moving left on a black background"
     result = make(pocket, tmp_path, prompt, "video_fast", num_inference_steps=8)

@@ -43,6 +43,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_it_starts_restarts_and_leaves_no_orphan(site, supervisor):
     supervisor.start()
     site.wait_ready()

@@ -66,6 +66,7 @@ def test_slots_are_groups_of_gpus_and_workers_learn_their_size(site):
     assert plan_slots(site.settings, gpus=())[0].gpus == ()
 
 
+@pytest.mark.slow
 def test_re_forming_drains_only_who_changes_and_loses_no_job(site, supervisor):
     supervisor.start()
     site.wait_ready(4)
@@ -96,6 +97,7 @@ def test_re_forming_drains_only_who_changes_and_loses_no_job(site, supervisor):
     check_history(site)
 
 
+@pytest.mark.slow
 def test_a_plan_that_changes_again_while_workers_leave_is_followed(site, supervisor):
     supervisor.start()
     site.wait_ready(4)
@@ -109,6 +111,7 @@ def test_a_plan_that_changes_again_while_workers_leave_is_followed(site, supervi
     check_history(site)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_that_was_leaving_does_not_come_back(site, supervisor):
     supervisor.start()
     site.wait_ready(4)
@@ -121,6 +124,7 @@ def test_a_killed_worker_that_was_leaving_does_not_come_back(site, supervisor):
     assert job.state is JobState.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_the_reformer_follows_the_queue_there_and_back(site):
     now_s = [0.0]
     settings = with_policy(site, "mixed", min_stay_s=60.0)

@@ -95,6 +95,7 @@ def _average(rank: int, folder: Path) -> None:
     torch.save({"own": own, "mean": mean, "told": told}, folder / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_gradients_are_averaged_and_rank_0_tells_the_progress(tmp_path: Path) -> None:
     one, two = _together(_average, tmp_path)
     for mean_one, mean_two in zip(one["mean"], two["mean"], strict=True):

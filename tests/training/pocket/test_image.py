@@ -94,6 +94,7 @@ def test_training_rows_repeat_for_a_seed(folder) -> None:
     assert one["centre"].shape == (8, 2, 2, 2)
 
 
+@pytest.mark.slow
 def test_a_feed_of_worker_processes_gives_what_the_seeds_say(folder) -> None:
     recipe = image_data.Recipe(tokenizer=folder, rows=4)
     feed = image_data.Feed(image_data.make_rows, recipe, seed=50, workers=1, ahead=2)
