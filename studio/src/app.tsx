@@ -14,6 +14,7 @@ import { Nav, PAGES, pageName } from "@/shell/nav";
 import { tellEnd } from "@/shell/notifications";
 import { useSession } from "@/shell/session";
 import { Button } from "@/ui/button";
+import { FileDrop } from "@/ui/file-drop";
 import { Page } from "@/ui/page";
 import { Empty, ErrorState, Loading } from "@/ui/states";
 import { ToastRegion } from "@/ui/toast";
@@ -99,6 +100,7 @@ function Frame() {
         <PageShortcut key={page.path} page={page} />
       ))}
       <HelpSheet isOpen={isHelp} onClose={() => setIsHelp(false)} />
+      <FileDrop />
       <ToastRegion />
     </div>
   );

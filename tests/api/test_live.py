@@ -259,6 +259,58 @@ def test_many_clients_hear_the_same(server):
             listener.job(job_id)
 
 
+def key_for(deps, name):
+    return create_key(
+        store=deps.store,
+        clock=SystemClock(),
+        name=name,
+        tenant=name,
+        scopes=("jobs:read", "jobs:write"),
+    )
+
+
+def test_a_key_that_was_revoked_hears_no_more_and_others_do(server, deps, monkeypatch):
+    monkeypatch.setattr(live, "CHECK_S", 0.0)
+    made = [key_for(deps, name) for name in "ab"]
+    headers = [{"Authorization": f"Bearer {secret}"} for _, secret in made]
+    with greeted(server, headers=headers[0]) as lost, greeted(server, headers=headers[1]) as kept:
+        job = server.post("/api/v1/jobs", json=PROMPT, headers=headers[0]).json()
+        lost.job(job["id"])
+        deps.store.revoke_key(made[0][0].id)
+        with pytest.raises(StopIteration):
+            lost.until(lambda name, data: False)
+        job = server.post("/api/v1/jobs", json=PROMPT, headers=headers[1]).json()
+        kept.job(job["id"])
+
+
+def test_who_needed_no_key_hears_no_more_once_there_is_one(server, deps, monkeypatch):
+    monkeypatch.setattr(live, "CHECK_S", 0.0)
+    with greeted(server) as listener:
+        key_for(deps, "first")
+        with pytest.raises(StopIteration):
+            listener.until(lambda name, data: False)
+
+
+def test_an_answer_says_which_of_two_is_the_newer(server, deps):
+    def version(job):
+        return job["event_seq"], job["changed_unix_s"]
+
+    with greeted(server) as listener:
+        job_id = submit(server)
+        seen = [listener.job(job_id)]
+        server.put(f"/api/v1/jobs/{job_id}/favourite")
+        seen.append(listener.job(job_id, lambda job: job["is_favourite"]))
+        assert seen[1]["event_seq"] == seen[0]["event_seq"]  # a mark is no event
+        claim(deps, job_id)
+        seen.append(listener.job(job_id, lambda job: job["state"] == "running"))
+        server.post(f"/api/v1/jobs/{job_id}/cancel")
+        seen.append(listener.job(job_id, lambda job: job["is_cancel_requested"]))
+    versions = [version(job) for job in seen]
+    assert versions == sorted(set(versions))
+    assert version(server.get(f"/api/v1/jobs/{job_id}").json()) == versions[-1]
+    assert seen[-1]["changed_at"].startswith("20")
+
+
 def test_a_closing_server_ends_the_stream(server, deps):
     with greeted(server) as listener:
         deps.closing.set()

@@ -270,6 +270,22 @@ def test_lists_come_in_pages_without_gaps(client, deps):
     assert [each["job_id"] for each in client.get(f"{ROOT}/records").json()["data"]] == ids[::-1]
 
 
+def test_a_record_tells_how_long_its_job_waited(client, deps):
+    phases_s = {"queue_wait": 7200.0, "denoise": 4.0, "unattributed": 0.5}
+    runs = [
+        make_record(0, phases_s=phases_s, total_s=7204.5),
+        make_record(1, phases_s={"denoise": 4.0}, total_s=4.0),
+        make_record(2, phases_s={"denoise": 4.0}, total_s=None),
+    ]
+    fill(deps.store, runs)
+    found = client.get(f"{ROOT}/records").json()["data"][::-1]
+    assert [(each["run_s"], each["queue_wait_s"]) for each in found] == [
+        (4.5, 7200.0),
+        (4.0, 0.0),
+        (None, None),
+    ]
+
+
 REFUSED = {
     "/matrix?job_type=none": 400,
     "/baselines/g-none": 404,

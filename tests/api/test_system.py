@@ -165,6 +165,21 @@ def test_models_say_where_they_are_loaded_and_can_be_asked_for(client, deps):
     assert commands == [("load", "pocket-image"), ("unload", "pocket-video"), ("drain", None)]
 
 
+def test_workers_that_went_meanwhile_are_left_out(client, deps, monkeypatch):
+    for worker_id in ("gone", "here", "late"):
+        put_worker(deps, id=worker_id)
+    listed = deps.store.workers()
+    monkeypatch.setattr(deps.store, "workers", lambda **_: listed)
+    deps.store.remove_worker("gone")
+    asked = client.post("/api/v1/models/pocket-image/load")
+    assert (asked.status_code, asked.json()) == (202, {"worker_ids": ["here", "late"]})
+    assert len(deps.store.take_commands("late")) == 1
+    assert client.post("/api/v1/workers/gone/drain").status_code == 404
+    for worker_id in ("here", "late"):
+        deps.store.remove_worker(worker_id)
+    assert client.post("/api/v1/models/pocket-image/load").status_code == 409
+
+
 def test_workers_are_shown_without_paths(client, deps):
     put_worker(deps)
     (worker,) = client.get("/api/v1/workers").json()["data"]

@@ -63,6 +63,30 @@ def test_without_a_controller_the_wish_is_kept_and_that_is_said(cluster, shared_
     assert found["shape"]["pools"][0]["name"] == "video"
 
 
+def test_a_drain_is_by_host_name_and_is_taken_back_also_while_the_node_is_away(
+    cluster, shared_environment
+):
+    wishes = Wishes(shared_environment, name="main")
+    wishes.create()
+    wishes.lead("one", for_s=600.0)
+    there = {
+        "id": "node0", "address": "10.0.0.1", "hostname": "host0", "num_gpus": 2, "labels": {}
+    }  # fmt: skip
+    wishes.report("one", session="s", report={"nodes": [there], "unclaimed": {"enhance:x": 3}})
+    cluster("drain", "10.0.0.1", "--timeout", "0")
+    assert wishes.shape().is_cordoned("another", "host0")
+    text = cluster("status").output
+    assert "to be empty" in text
+    assert "no pool claims: enhance:x (3)" in text
+    cluster("drain", "node0", "--undo")
+    assert not wishes.shape().is_cordoned("node0", "host0")
+    cluster("drain", "host0", "--timeout", "0")
+    wishes.report("one", session="s", report={"nodes": []})
+    assert "host0  away" in cluster("status").output
+    cluster("drain", "host0", "--undo")
+    assert not wishes.shape().is_cordoned("another", "host0")
+
+
 def test_a_head_that_is_not_there_is_said_at_once(monkeypatch):
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED"):
         monkeypatch.setenv(name, "token")  # so that what it sets is taken back

@@ -1,15 +1,24 @@
 """The controller with a real store; Ray's part is played by a table of groups."""
 
 import contextlib
+import dataclasses
 import threading
 
 import pytest
 
 from ourvidz.catalog.config import Settings, catalogue_of
 from ourvidz.cluster.controller import Controller
-from ourvidz.cluster.plan import GroupState, Node, Start
+from ourvidz.cluster.plan import Drain, GroupState, Node, Start
 from ourvidz.cluster.shape import Pool
-from ourvidz.cluster.waiting import node_named, reason, wait_gone, wait_ready
+from ourvidz.cluster.waiting import (
+    is_on,
+    node_named,
+    own_hostname,
+    reason,
+    unclaimed,
+    wait_gone,
+    wait_ready,
+)
 from ourvidz.cluster.wishes import Wishes
 from ourvidz.core.errors import CapacityMissing, ClusterUnavailable
 from ourvidz.jobs.model import WorkerInfo
@@ -26,6 +35,7 @@ class Table:
     def __init__(self, store, *sizes):
         self.store = store
         self.answers = {}
+        self.now_s = 0.0
         self.fleet = [
             Node(id=f"node{i}", address=f"10.0.0.{i}", hostname=f"host{i}", num_gpus=size)
             for i, size in enumerate(sizes)
@@ -48,16 +58,17 @@ class Table:
         return True
 
     def drain(self, name):
-        self.answers[name] |= {"is_draining": True, "is_drained": True}
+        if self.answers[name] is not None:
+            self.answers[name] |= {"is_draining": True, "is_drained": True}
 
     def remove(self, name):
         del self.answers[name]
 
 
-def worker(pid, state="idle"):
+def worker(pid, state="idle", jobs=()):
     return WorkerInfo(
         id=f"w{pid}", host="h", pid=pid, device="cuda:0", state=state, started_at=0.0, seen_at=0.0,
-        models=(), resident={}, jobs=(), facts={},
+        models=(), resident={}, jobs=jobs, facts={},
     )  # fmt: skip
 
 
@@ -87,7 +98,14 @@ def table(store):
 
 @pytest.fixture
 def controller(wishes, store, table):
-    return Controller(holder="one", wishes=wishes, store=store, placer=table, beat_s=5.0)
+    return Controller(
+        holder="one",
+        wishes=wishes,
+        store=store,
+        placer=table,
+        beat_s=5.0,
+        monotonic_s=lambda: table.now_s,
+    )
 
 
 def want(wishes, **values):
@@ -144,6 +162,23 @@ def test_a_long_queue_has_more_groups_up_to_the_ceiling(settings, wishes, store,
     assert len(table.answers) == 3
 
 
+def test_who_has_a_job_is_not_drained_for_an_empty_queue(wishes, store, table, controller):
+    want(wishes, floor=3)
+    controller.step()
+    want(wishes, floor=0)
+    store.put_worker(worker(100, state="busy", jobs=("a",)))
+    store.put_worker(worker(102, jobs=("b",)))  # its files are on their way
+    for _ in range(60):
+        table.now_s += 60.0
+        controller.step()
+    assert {answer["pid"] for answer in table.answers.values()} == {100, 102}
+    store.put_worker(worker(102))
+    for _ in range(60):
+        table.now_s += 60.0
+        controller.step()
+    assert [answer["pid"] for answer in table.answers.values()] == [100]
+
+
 def test_a_pool_that_is_gone_is_drained_and_removed(wishes, table, controller):
     want(wishes)
     controller.step()
@@ -158,6 +193,69 @@ def test_a_pool_that_is_gone_is_drained_and_removed(wishes, table, controller):
         thread.join()
     assert table.answers == {}
     assert not wishes.seen().has_controller  # it gave the lead up
+
+
+def silence(table, *names):
+    for name in names or tuple(table.answers):
+        table.answers[name] = None
+
+
+def test_a_group_that_does_not_answer_is_removed_when_it_has_to_go(wishes, table, controller):
+    want(wishes, floor=1, ceiling=1)
+    controller.step()
+    silence(table)
+    controller.step()
+    wishes.change(lambda shape: shape.without("video"))
+    table.now_s += 9.0
+    controller.step()  # it may only be slow: it is asked to drain, and can't be
+    assert table.answers
+    table.now_s += 1.0
+    controller.step()
+    assert table.answers == {}
+
+
+def test_a_silent_group_of_a_dead_node_is_removed_at_once_when_it_has_to_go(
+    wishes, table, controller
+):
+    want(wishes, floor=2)
+    controller.step()
+    controller.step()
+    silence(table)
+    del table.fleet[0]
+    want(wishes, floor=0, ceiling=0)
+    controller.step()
+    assert len(table.answers) == 1
+    assert table.groups().keys() == {"video/1/" + want(wishes, floor=0, ceiling=0).generation}
+
+
+def test_a_silent_group_that_is_wanted_stays(wishes, table, controller):
+    """Ray itself starts it elsewhere, with room."""
+    want(wishes, floor=1)
+    controller.step()
+    silence(table)
+    for _ in range(5):
+        table.now_s += 60.0
+        controller.step()
+    assert len(table.answers) == 1
+
+
+def test_who_leads_again_goes_on_from_what_there_is(wishes, store, table, controller):
+    want(wishes, floor=0, ceiling=4)
+    for _ in range(2):  # as somebody else has left it
+        controller.step()
+    want(wishes, floor=4)
+    controller.step()
+    other = Controller(holder="two", wishes=wishes, store=store, placer=table, beat_s=5.0)
+    wishes.let_go("one")
+    want(wishes, floor=0)
+    other.step()
+    assert controller.step() is None
+    for name in list(table.answers)[2:]:
+        table.remove(name)
+    wishes.let_go("two")
+    controller.step()
+    assert wishes.seen().report["pools"]["video"]["target"] == 2
+    assert len(table.answers) == 2
 
 
 def test_a_wait_for_capacity_says_what_is_missing(wishes, table, controller):
@@ -189,12 +287,143 @@ def test_a_node_is_known_by_id_address_and_host(wishes, controller):
     report = wishes.seen().report
     assert node_named(report, "node1") == node_named(report, "10.0.0.1") == "node1"
     assert node_named(report, "host0") == "node0"
+    assert own_hostname(report, "node0") == "host0"
+    shared = {"nodes": [{**node, "hostname": "h"} for node in report["nodes"]]}
+    assert own_hostname(shared, "node0") is None  # it would mean others too
     for name, text in (("nod", "2 nodes"), ("x", "No node 'x'")):
         with pytest.raises(Exception, match=text):
             node_named(report, name)
 
 
-def test_a_drained_node_that_is_gone_is_forgotten(wishes, table, controller):
+def test_a_drained_node_that_is_gone_for_long_is_forgotten(wishes, table, controller):
     wishes.change(lambda shape: shape.cordon("node0").cordon("node9"))
+    table.now_s += 299.0
+    controller.step()  # its first look
+    assert wishes.shape().cordoned == ("node0", "node9")
+    table.now_s += 299.0
+    controller.step()
+    assert wishes.shape().cordoned == ("node0", "node9")
+    table.now_s += 1.0
     controller.step()
     assert wishes.shape().cordoned == ("node0",)
+
+
+def test_a_drain_outlives_the_head(wishes, store, table):
+    """Its nodes join the next head under other ids, one after the other."""
+    want(wishes, floor=1)
+    wishes.change(lambda shape: shape.cordon("node0", hostname="host0"))
+    fleet, table.fleet, table.session = table.fleet, [], "session_2"
+    after = Controller(
+        holder="two",
+        wishes=wishes,
+        store=store,
+        placer=table,
+        beat_s=5.0,
+        monotonic_s=lambda: table.now_s,
+    )
+    for _ in range(3):
+        after.step()
+        table.now_s += 600.0
+    table.fleet = [dataclasses.replace(node, id=f"new-{node.id}") for node in fleet]
+    after.step()
+    after.step()
+    assert {answer["node_id"] for answer in table.answers.values()} == {"new-node1"}
+
+
+def test_a_wait_takes_no_report_of_an_older_wish(wishes, table, controller):
+    """The step that read the wish before the drain may have started a group since."""
+    want(wishes, floor=2)
+    controller.step()
+    stale = wishes.seen().report
+    assert stale["groups"] == []
+    wishes.change(lambda shape: shape.cordon("node0"))
+    wishes.report("one", session="session_1", report=stale)  # as late as can be
+    with pytest.raises(CapacityMissing, match="still draining"):
+        wait_gone(wishes, lambda group: is_on(group, "node0"), timeout_s=0.0)
+    controller.step()
+    with pytest.raises(CapacityMissing, match="still draining"):
+        wait_gone(wishes, lambda group: is_on(group, "node0"), timeout_s=0.0)
+    controller.step()
+    controller.step()
+    wait_gone(wishes, lambda group: is_on(group, "node0"), timeout_s=0.0)
+
+
+def test_another_controller_knows_where_a_silent_group_is(wishes, store, table, controller):
+    want(wishes, floor=2, ceiling=2)
+    for _ in range(3):
+        controller.step()
+    wishes.let_go("one")
+    silence(table)
+    wishes.change(lambda shape: shape.cordon("node0"))
+    other = Controller(holder="two", wishes=wishes, store=store, placer=table, beat_s=5.0)
+    found = other.step()
+    assert {group["node_id"] for group in wishes.seen().report["groups"]} == {"node0", "node1"}
+    assert Drain in [type(action) for action in found.actions]
+    wishes.let_go("two")
+    table.session = "session_2"
+    silence(table)
+    Controller(holder="three", wishes=wishes, store=store, placer=table, beat_s=5.0).step()
+    groups = wishes.seen().report["groups"]
+    assert {group["node_id"] for group in groups} == {None}
+    assert is_on(groups[0], "node0")  # for all that is known
+
+
+def test_a_lead_that_another_one_had_meanwhile_is_a_new_one(wishes, table, controller):
+    """It was not asked for a while, as when the database is away."""
+    want(wishes, floor=4)
+    controller.step()
+    controller.step()
+    want(wishes, floor=0)
+    wishes.let_go("one")
+    wishes.lead("two", for_s=-1.0)
+    for name in list(table.answers)[1:]:  # which did this, and has ended since
+        table.remove(name)
+    controller.step()
+    assert wishes.seen().report["pools"]["video"]["target"] == 1
+
+
+def test_a_queue_that_takes_long_to_count_is_counted_less_often(
+    wishes, store, table, controller, monkeypatch
+):
+    looked_s = []
+
+    def count_slowly():
+        looked_s.append(table.now_s)
+        table.now_s += 0.5
+        return ()
+
+    monkeypatch.setattr(store, "queued_work", count_slowly)
+    want(wishes)
+    for at_s in range(12):
+        table.now_s = float(at_s)
+        controller.step()
+    assert looked_s == [0.0, 10.0]
+
+
+def test_what_no_pool_claims_is_told(settings, wishes, store, controller):
+    want(wishes, models=("pocket-image",))
+    Submitter(
+        store=store,
+        catalogue=catalogue_of(settings),
+        settings=settings,
+        policy=build_policy(settings.policy),
+    ).submit([Draft(prompt="a red circle", job_type="video_fast")] * 2)
+    controller.step()
+    text = unclaimed(wishes.seen().report)
+    assert text == "jobs wait that no pool claims: generate:pocket-video (2)"
+    assert unclaimed({}) is None
+
+
+def test_a_group_of_the_name_of_one_that_was_silent_is_not_taken_for_it(wishes, table, controller):
+    want(wishes, floor=1, ceiling=1)
+    controller.step()
+    silence(table)
+    controller.step()
+    (name,) = table.answers
+    table.remove(name)  # by another hand
+    controller.step()  # made anew
+    table.now_s += 10.0
+    silence(table)
+    wishes.change(lambda shape: shape.without("video"))
+    controller.step()
+    assert table.answers  # it may only be slow

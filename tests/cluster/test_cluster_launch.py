@@ -188,11 +188,9 @@ def test_a_node_that_ends_is_drained_first(database_url, node_pid):
     leaving.start()
     wait_for(lambda: wishes.shape().cordoned == ("node0",), "not marked")
     assert leaving.is_alive()
+    elsewhere = {"revision": wishes.shape().revision, "groups": [{"node_id": "node1"}]}
     wait_for(
-        lambda: (
-            wishes.report("one", session=SESSION, report={"groups": [{"node_id": "node1"}]})
-            or not leaving.is_alive()
-        ),
+        lambda: wishes.report("one", session=SESSION, report=elsewhere) or not leaving.is_alive(),
         "it waits for others' groups",
     )
 

@@ -113,6 +113,19 @@ def test_fewer_are_drained_the_highest_number_first():
     assert [(type(a), a.name.split("/")[1]) for a in found.actions] == [(Drain, "5"), (Drain, "4")]
 
 
+def test_fewer_are_drained_who_is_not_ready_then_idle_then_busy():
+    world = World(node("a"))
+    shape = ClusterShape(pools=(SINGLES,))
+    world.settle(shape, image=7)
+    for name, group in world.groups.items():
+        changes = {"is_busy": group.index in {5, 6}}
+        if group.index == 0:
+            changes = {"state": GroupState.STARTING}
+        world.groups[name] = dataclasses.replace(group, **changes)
+    found = world.step(shape, image=1)
+    assert [action.name.split("/")[1] for action in found.actions] == ["0", "4", "3", "2", "1", "6"]
+
+
 def test_a_version_rolls_one_at_a_time_without_less_capacity_where_there_is_room():
     world = World(node("a"))
     world.settle(ClusterShape(pools=(SINGLES,)))
@@ -151,6 +164,15 @@ def test_a_node_is_emptied_and_its_groups_start_elsewhere():
     assert len(world.on("b")) == 4
 
 
+def test_a_drained_host_stays_empty_under_another_node_id():
+    world = World(node("a"), node("b"))
+    shape = ClusterShape(pools=(SINGLES,)).cordon("old", hostname="a")
+    world.settle(shape)
+    assert world.on("a") == []
+    world.settle(ClusterShape(pools=(SINGLES,)).cordon("old", hostname="b"))
+    assert (len(world.on("a")), world.on("b")) == (4, [])
+
+
 def test_the_groups_of_a_pool_that_is_gone_are_drained():
     world = World(node("a"))
     world.settle(ClusterShape(pools=(SINGLES,)))
@@ -163,6 +185,29 @@ def test_a_silent_group_keeps_its_name_and_place():
     silent = Group(name=f"image/0/{SINGLES.generation}", state=GroupState.STARTING)
     found = plan(ClusterShape(pools=(SINGLES,)), {"image": 1}, [silent], [node("a")])
     assert found.actions == ()
+
+
+@pytest.mark.parametrize("why", ["cordon", "gone", "too many", "version"])
+def test_who_can_not_be_asked_to_drain_is_removed(why):
+    lost = Group(
+        name=f"image/0/{SINGLES.generation}",
+        state=GroupState.STARTING,
+        node_id="a",
+        is_lost=True,
+    )
+    shape, target = ClusterShape(pools=(SINGLES,)), 1
+    match why:
+        case "cordon":
+            shape = shape.cordon("a")
+        case "gone":
+            shape = ClusterShape()
+        case "too many":
+            target = 0
+        case _:
+            shape = ClusterShape(pools=(dataclasses.replace(SINGLES, version="2"),))
+    found = plan(shape, {"image": target}, [lost], [node("a", 1)])
+    assert Remove(name=lost.name) in found.actions
+    assert not any(isinstance(action, Drain) for action in found.actions)
 
 
 @pytest.mark.parametrize("why", ["cordon", "gone"])

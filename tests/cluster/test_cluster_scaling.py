@@ -44,6 +44,17 @@ def test_a_burst_meanwhile_starts_the_wait_anew():
     assert after(now, 0.0, 300.0) == Scale(target=3, low_since_s=300.0)
 
 
+def test_never_fewer_than_are_at_work():
+    pool = dataclasses.replace(POOL, floor=0)
+    now = Scale(target=3)
+    for at_s in range(0, 3600, 60):
+        now = scaled(pool, now, queued_s=0.0, num_busy=2, at_s=float(at_s))
+    assert now.target == 2
+    assert scaled(pool, Scale(target=0), queued_s=0.0, num_busy=1, at_s=0.0).target == 1
+    narrowed = dataclasses.replace(pool, ceiling=1)
+    assert scaled(narrowed, Scale(target=2), queued_s=0.0, num_busy=2, at_s=0.0).target == 1
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 100)), max_size=60),
     st.integers(0, 12),

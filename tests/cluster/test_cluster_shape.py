@@ -18,7 +18,9 @@ VIDEO = Pool(
 
 def test_a_shape_comes_back_from_the_database_as_it_went():
     shape = ClusterShape(pools=(VIDEO, Pool(name="image")), cordoned=("n1",))
-    assert ClusterShape.from_json(shape.to_json()) == shape
+    shape = dataclasses.replace(shape, cordoned_hosts=("h1",), revision=7)
+    found = ClusterShape.from_json(shape.to_json())
+    assert (found, found.revision) == (shape, 7)
 
 
 def test_what_a_newer_version_has_added_is_left_out():
@@ -73,3 +75,11 @@ def test_a_node_is_cordoned_once_and_let_go():
     shape = ClusterShape().cordon("n2").cordon("n1").cordon("n2")
     assert shape.cordoned == ("n1", "n2")
     assert shape.uncordon("n1").cordoned == ("n2",)
+
+
+def test_a_host_that_is_cordoned_stays_so_under_any_node_id():
+    shape = ClusterShape().cordon("n1", hostname="h1")
+    assert shape.is_cordoned("n1", "other")
+    assert shape.is_cordoned("n2", "h1")
+    assert not shape.is_cordoned("n2", "h2")
+    assert shape.uncordon("n1", "h1") == ClusterShape()

@@ -62,6 +62,13 @@ def test_changes_at_once_lose_nothing(wishes):
     assert [pool.name for pool in wishes.shape().pools] == [f"p{index}" for index in range(8)]
 
 
+def test_each_change_has_a_revision_of_its_own(wishes):
+    assert wishes.shape().revision == 0
+    assert wishes.change(lambda shape: shape.cordon("n1")).revision == 1
+    assert wishes.change(lambda shape: ClusterShape()).revision == 2
+    assert wishes.shape().revision == 2
+
+
 def test_a_change_that_raises_changes_nothing(wishes):
     wishes.change(lambda shape: shape.with_pool(Pool(name="a")))
     with pytest.raises(UnknownName):
@@ -72,12 +79,13 @@ def test_a_change_that_raises_changes_nothing(wishes):
 def test_one_controller_leads_until_it_lets_go_or_its_time_is_over(wishes):
     assert wishes.lead("one", for_s=600.0)
     assert not wishes.lead("two", for_s=600.0)
-    assert wishes.lead("one", for_s=600.0)
+    assert not wishes.lead("one", for_s=600.0).is_new
     wishes.let_go("two")  # not its to give
     assert not wishes.lead("two", for_s=600.0)
     wishes.let_go("one")
     assert wishes.lead("two", for_s=-1.0)  # over already
-    assert wishes.lead("one", for_s=600.0)
+    assert not wishes.lead("two", for_s=-1.0).is_new  # nobody else led meanwhile
+    assert wishes.lead("one", for_s=600.0).is_new
 
 
 def test_only_the_leader_reports(wishes):

@@ -11,8 +11,12 @@ import pytest
 from group_jobs import drive, events_of, frames_of, is_step, make_engine, make_request
 
 from ourvidz.core.cancel import CancelToken
+from ourvidz.core.clock import SystemClock
 from ourvidz.core.errors import Cancelled, RankLost
 from ourvidz.core.event import FramesReady
+from ourvidz.core.phase import Phase
+from ourvidz.core.recorder import SpanRecorder
+from ourvidz.engine.group.leader import Group
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,20 @@ def pair(data):
     engine = make_engine(data, 2)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the others are told, by name."""
+    names = []
+    tell = Group._tell
+
+    def record(group, team, message):
+        names.append(type(message).__name__)
+        tell(group, team, message)
+
+    monkeypatch.setattr(Group, "_tell", record)
+    return names
 
 
 @pytest.mark.slow
@@ -99,3 +117,49 @@ def test_one_that_ends_fails_the_attempt_and_the_group_starts_again(alone, pair)
     difference = frames_of(pair, request).astype(int) - frames_of(alone, request)
     assert np.abs(difference).max() <= 1
     assert pair.group_facts()["pids"][1] != first_pids[1]
+
+
+@pytest.mark.slow
+def test_a_job_of_a_group_that_is_gone_fails_alone(alone, pair):
+    old, new = make_request(num_inference_steps=4), make_request(num_inference_steps=4, seed=9)
+    orphan = events_of(pair, old)
+    next(event for event in orphan if is_step(event, 2))
+    lost = pair._group._team
+    os.kill(pair.group_facts()["pids"][1], signal.SIGKILL)
+    assert lost.is_lost.wait(60)
+    running = events_of(pair, new)
+    found = []
+    for event in running:
+        if is_step(event, 2):
+            with pytest.raises(RankLost, match="began with is gone"):
+                list(orphan)
+        elif isinstance(event, FramesReady):
+            found.append(event.frames)
+    difference = np.concatenate(found).astype(int) - frames_of(alone, new)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.slow
+def test_waiting_for_the_others_is_in_the_ledger(pair):
+    recorder = SpanRecorder(SystemClock())
+    list(pair.generate(make_request(), recorder=recorder, cancel=CancelToken()))
+    waits = [span for span in recorder.spans() if span.facts.get("what") == "other ranks"]
+    assert waits
+    assert all(span.phase is Phase.LOAD_TRANSFORMER and span.is_background for span in waits)
+
+
+@pytest.mark.slow
+def test_a_clip_of_fewer_lines_than_ranks_is_made_by_one(alone, pair, monkeypatch):
+    request = make_request(height=64)
+    monkeypatch.setattr(pair._group, "size", 9)  # of eight lines of latents
+    assert np.array_equal(frames_of(pair, request), frames_of(alone, request))
+
+
+@pytest.mark.slow
+def test_a_model_is_loaded_and_unloaded_on_all(pair, told):
+    request = make_request()
+    pair.unload(request.model)
+    pair.load(request.model, family="wan", cancel=CancelToken())
+    assert told == ["Unload", "Load", "End"]
+    assert pair.unload(request.model) > 0
+    assert pair.group_facts()["is_ready"]

@@ -1,6 +1,7 @@
 """What workers' rows tell of a fleet."""
 
 from ourvidz.fleet.peers import bytes_of, held_by_idle, places_of
+from ourvidz.fleet.placement import ModelDemand, place
 from ourvidz.jobs.model import WorkerInfo
 
 
@@ -31,17 +32,34 @@ def test_only_idle_others_that_run_a_model_hold_it_for_us():
     assert held_by_idle(workers, but="me") == {"a", "e"}
 
 
-def test_room_is_the_budget_without_what_jobs_take_and_may_be_unknown():
+def test_room_is_the_budget_without_what_jobs_take():
     workers = [
         worker("a", memory={"budget_bytes": 100, "activations_bytes": 30}, resident={"m": 7}),
-        worker("b", memory={"budget_bytes": 0}),
-        worker("c", state="busy"),
-        worker("d", state="starting"),
+        worker("tight", memory={"budget_bytes": 100, "activations_bytes": 130}),
+        worker("starting", state="starting", memory={"budget_bytes": 100}),
     ]
     places = {place.id: place for place in places_of(workers)}
-    assert places.keys() == {"a", "b", "c"}
+    assert places.keys() == {"a", "tight"}
     assert (places["a"].room_bytes, places["a"].resident) == (70, {"m"})
-    assert (places["b"].room_bytes, places["c"].room_bytes) == (None, None)
+    assert places["tight"].room_bytes == 0
+
+
+def test_who_tells_no_room_is_left_out_of_the_plan():
+    empty = {"budget_bytes": 25, "activations_bytes": 0}
+    workers = [
+        worker("cpu", memory={"budget_bytes": 0}),
+        worker("new", state="busy"),
+        worker("gpu0", memory=empty),
+        worker("gpu1", memory=empty),
+    ]
+    demand = {
+        "common": ModelDemand(uses=1000.0, num_bytes=10),
+        "rare": ModelDemand(uses=1.0, num_bytes=20),
+        "rarer": ModelDemand(uses=0.5, num_bytes=20),
+    }
+    plan = place(places_of(workers), demand, horizon_s=1800.0)
+    assert sorted(plan.models) == ["gpu0", "gpu1"]
+    assert plan.copies["common"] >= 1
 
 
 def test_bytes_are_what_workers_tell_rather_than_what_a_download_has():

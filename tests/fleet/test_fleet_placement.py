@@ -58,10 +58,61 @@ def test_a_worker_is_given_only_what_it_runs():
     assert plan.of("nobody") == ()
 
 
-def test_without_a_known_limit_everything_is_everywhere_most_used_first():
+def test_with_room_for_all_everything_is_everywhere_most_used_first():
     demand = {"a": image(1.0), "b": image(5.0), "unused": image(0.0)}
-    plan = place(workers(2, room=None), demand, horizon_s=HORIZON_S)
+    plan = place(workers(2), demand, horizon_s=HORIZON_S)
     assert plan.models == {"w0": ("b", "a"), "w1": ("b", "a")}
+    assert plan.copies == {"a": 2, "b": 2}
+
+
+def test_what_is_bound_to_one_model_adds_no_room_for_others():
+    bound = [
+        WorkerPlace(id=f"v{index}", room_bytes=80 * GB, models=frozenset({"wan"}))
+        for index in range(8)
+    ]
+    free = WorkerPlace(id="w", room_bytes=80 * GB, resident=frozenset({"c"}))
+    demand = {
+        "a": image(1.0, num_bytes=40 * GB),
+        "b": image(1.0, num_bytes=40 * GB),
+        "c": image(1000.0, num_bytes=10 * GB),
+        "wan": image(5.0, num_bytes=15 * GB),
+    }
+    plan = place([free, *bound], demand, horizon_s=HORIZON_S)
+    assert plan.of("w")[0] == "c"
+    assert len(plan.of("w")) == 3  # with one of the two rare ones
+    assert all(plan.of(worker.id) == ("wan",) for worker in bound)
+    found = exchange(
+        plan.of("w"),
+        resident=["c"],
+        held={"c", "wan"},
+        room_bytes=80 * GB,
+        sizes={model: each.num_bytes for model, each in demand.items()},
+    )
+    assert found.leaving == ()
+
+
+def test_workers_that_run_one_model_alone_take_it_first():
+    special = WorkerPlace(id="z", room_bytes=24 * GB, models=frozenset({"b"}))
+    demand = {"a": image(10.0, num_bytes=20 * GB), "b": image(1.0, num_bytes=20 * GB)}
+    plan = place([*workers(1), special], demand, horizon_s=HORIZON_S)
+    assert (plan.of("w0"), plan.of("z")) == (("a",), ("b",))
+
+
+def test_large_rare_models_leave_out_no_dear_one():
+    demand = {
+        "a": image(1.0, num_bytes=60 * GB, load_s=8.0),
+        "b": image(1.0, num_bytes=60 * GB, load_s=8.0),
+        "dear": image(1000.0, num_bytes=40 * GB, load_s=5.0),
+    }
+    plan = place(workers(2, room=80 * GB), demand, horizon_s=HORIZON_S)
+    assert plan.copies == {"a": 1, "dear": 1}  # all three are no more than both have in all
+    assert sorted(plan.models.values()) == [("a",), ("dear",)]
+
+
+def test_what_fits_no_worker_takes_no_room_from_others():
+    demand = {"huge": image(100.0, num_bytes=30 * GB), "a": image(1.0), "b": image(1.0)}
+    plan = place(workers(2), demand, horizon_s=HORIZON_S)
+    assert plan.copies == {"a": 2, "b": 2}
 
 
 @given(
@@ -79,6 +130,8 @@ def test_no_worker_gets_more_than_fits_and_order_does_not_matter(rooms, models, 
         part = plan.of(worker.id)
         assert sum(demand[model].num_bytes for model in part) <= worker.room_bytes
         assert max(Counter(part).values(), default=1) == 1
+    held = Counter(model for models in plan.models.values() for model in models)
+    assert plan.copies == held
     shuffled = list(places)
     rng.shuffle(shuffled)
     assert place(shuffled, demand, horizon_s=HORIZON_S) == plan
@@ -100,5 +153,3 @@ def test_the_least_useful_leaves_and_no_more_than_needed():
     assert found.leaving == ("a",)
     fits = exchange(["c"], resident=["a", "b"], held={"a", "b"}, room_bytes=30, sizes=SIZES)
     assert (fits.missing, fits.leaving) == (("c",), ())
-    free = exchange(["c"], resident=["a", "b"], held={"a", "b"}, room_bytes=None, sizes=SIZES)
-    assert (free.missing, free.leaving) == (("c",), ())

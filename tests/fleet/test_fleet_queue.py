@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from ourvidz.catalog.config import Settings
+from ourvidz.core.request import MediaType
 from ourvidz.fleet.queue import look, summarise
 from ourvidz.fleet.simulation import Foresight, JobClass, Machine, ModelSpec, Scenario, simulate
 from ourvidz.fleet.simulation.arrivals import replayed
+from ourvidz.jobs.model import CameJob, JobKind, WaitingClass
 from ourvidz.jobs.open import open_store
 from tests.jobs.factory import make_enhance_job, make_job, make_request
 
@@ -48,12 +50,37 @@ def test_paused_jobs_ask_for_nothing_and_old_ones_are_overdue(store):
     assert look(store, overdue_s=-1.0).num_overdue == 1
 
 
-def test_a_queue_longer_than_a_look_is_taken_to_be_alike(store):
-    jobs = store.submit([video(predicted_s=10.0), video(predicted_s=10.0)]).jobs
-    summary = summarise(jobs, (), now=store.now(), overdue_s=900.0, came_within_s=600.0, scale=50.0)
-    assert summary.num_waiting == 100
-    assert summary.work_s == pytest.approx(1000.0)
-    assert summary.offered == 0.0
+def test_every_job_that_waits_is_counted_however_many_there_are(store):
+    store.submit([video(predicted_s=10.0) for _ in range(500)])
+    store.submit([make_job(predicted_s=2.0) for _ in range(100)])
+    classes = look(store, overdue_s=-1.0).classes
+    assert {name: each.num_waiting for name, each in classes.items()} == {
+        "video": 500,
+        "image": 100,
+    }
+    assert {name: each.num_overdue for name, each in classes.items()} == {
+        "video": 500,
+        "image": 100,
+    }
+    assert classes["video"].predicted_s == pytest.approx(10.0)
+
+
+def test_a_burst_longer_than_a_look_has_the_rate_of_its_last_jobs():
+    came = [
+        CameJob(kind=JobKind.GENERATE, media_type=MediaType.VIDEO, created_at=0.0, predicted_s=4.0)
+    ] * 30
+    waiting = WaitingClass(
+        kind=JobKind.GENERATE,
+        media_type=MediaType.VIDEO,
+        num_jobs=10,
+        num_overdue=3,
+        predicted_s=80.0,
+    )
+    summary = summarise([waiting], came, came_within_s=60.0)
+    assert (summary.num_waiting, summary.num_overdue) == (10, 3)
+    assert summary.classes["video"].predicted_s == pytest.approx(5.0)
+    assert summary.offered == pytest.approx(0.5 * 5.0)
+    assert summarise([], [], came_within_s=60.0).classes == {}
 
 
 def test_recorded_jobs_come_again_as_they_came(store):

@@ -1,8 +1,11 @@
-"""Uses by hour of the week."""
+"""Uses by hour of the week, and what each takes."""
+
+from datetime import UTC, datetime
 
 import pytest
 
-from ourvidz.fleet.usage import Usage
+from ourvidz.fleet.usage import Usage, work_by_model
+from ourvidz.perf.record import Origin, PerformanceRecord
 
 HOUR_S, DAY_S, WEEK_S = 3600.0, 86400.0, 7 * 86400.0
 MONDAY_S = 4 * DAY_S  # 1970-01-05 00:00 UTC
@@ -53,3 +56,44 @@ def test_order_does_not_matter_and_nothing_is_expected_of_nothing():
     when = at(week=3, hour=8.5)
     assert one.expected(when, within_s=HOUR_S) == pytest.approx(two.expected(when, within_s=HOUR_S))
     assert Usage().expected(when, within_s=HOUR_S) == {}
+
+
+def record(*, total_s, phases_s=None, batched_with=0, shared_s=0.0, **workload):
+    return PerformanceRecord(
+        id="job_x",
+        at=datetime.fromtimestamp(MONDAY_S, UTC),
+        origin=Origin.LIVE,
+        job_type="t",
+        workload=workload,
+        environment={},
+        state="warm",
+        compile_state="eager",
+        total_s=total_s,
+        phases_s=phases_s or {},
+        batched_with=batched_with,
+        shared_s=shared_s,
+    )
+
+
+def test_work_is_what_a_warm_worker_does_for_each_model():
+    phases_s = {"queue_wait": 100.0, "load.unet": 5.0, "compile": 60.0, "denoise": 8.0}
+    assert work_by_model(record(total_s=178.0, phases_s=phases_s, shared_s=3.0, model="m")) == {
+        "m": pytest.approx(10.0)
+    }
+    shared = {"enhance.load": 7.0, "enhance.run": 2.0, "denoise": 8.0}
+    found = work_by_model(
+        record(total_s=17.0, phases_s=shared, batched_with=3, model="m", enhancer="e")
+    )
+    assert found == {"m": pytest.approx(2.0), "e": pytest.approx(2.0)}
+    assert work_by_model(record(total_s=None, model="m", enhancer=None)) == {"m": None}
+
+
+def test_work_is_a_mean_of_the_last_uses_that_told_it():
+    usage = Usage()
+    assert usage.work_s("a") == 0.0
+    for work_s in (1.0, None, 3.0):
+        usage.add("a", at(), work_s=work_s)
+    assert usage.work_s("a") == pytest.approx(2.0)
+    for _ in range(500):  # on another machine
+        usage.add("a", at(), work_s=10.0)
+    assert usage.work_s("a") == pytest.approx(10.0, rel=0.01)

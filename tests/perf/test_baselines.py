@@ -8,8 +8,9 @@ import pytest
 from ourvidz.perf.baselines import BaselineStatus, baseline_of, baselines
 from ourvidz.perf.decisions import Effect, Finding, Verb, decide
 from ourvidz.perf.record import Origin
+from ourvidz.perf.scoring import alarms
 from ourvidz.perf.stats import summarize, wilson_interval
-from tests.perf.simulated import BEGIN, environment, make_record, make_runs
+from tests.perf.simulated import BEGIN, ENVIRONMENT, environment, make_record, make_runs
 
 
 def only(records, **options):
@@ -140,6 +141,22 @@ def test_an_accepted_regression_begins_one_too_and_optimises_nothing():
     decision = accepted([*old, *new], new[0], Effect.REGRESSION)
     found = only([*old, *new], decisions=[decision])
     assert (found.status, found.n) == (BaselineStatus.ESTABLISHED, 6)
+
+
+def test_accepting_a_later_change_undoes_no_earlier_one():
+    """The fix came with other model files: the group before it stays as it was accepted."""
+    old, slow = make_runs(60, seed=1), make_runs(60, seed=2, first=60, slower={"denoise": 1.3})
+    first = accepted([*old, *slow], slow[0], Effect.REGRESSION)
+    files = ENVIRONMENT | {"setup": ENVIRONMENT["setup"] | {"model_files": {"wan": "bbbb"}}}
+    fixed = make_runs(20, seed=3, first=120, environment=files)
+    finding = replace(first.finding, id="c-2", from_at=fixed[0].at, from_record=fixed[0].id)
+    second = decide(finding, Verb.ACCEPT, author="ada", note="fix", decision_id="d2", now=BEGIN)
+    records, decisions = [*old, *slow, *fixed], [first, second]
+    newer, older = baselines(records, decisions=decisions, measures=())
+    assert (newer.begins_with, newer.n) == (second, 20)
+    assert (older.begins_with, older.n) == (first, 60)
+    assert alarms(records, decisions=decisions) == ()
+    assert older == only([*old, *slow], decisions=[first], measures=())
 
 
 def test_the_baseline_of_a_record():

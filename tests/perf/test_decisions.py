@@ -68,6 +68,9 @@ def test_a_baseline_begins_with_the_latest_accepted_change():
     later = replace(FINDING, id="c-2", from_at=BEGIN + timedelta(days=1))
     listed = [made(Verb.ACCEPT, 1, finding=later), made(Verb.ACCEPT, 2)]
     assert accepted_since(listed, "s-1").finding == later
+    assert accepted_since(listed, "s-1", until=later.from_at).finding == later
+    assert accepted_since(listed, "s-1", until=FINDING.from_at).finding == FINDING
+    assert accepted_since(listed, "s-1", until=FINDING.from_at - timedelta(seconds=1)) is None
     assert accepted_since(listed, "s-2") is None
     assert accepted_since([made(Verb.IGNORE, 1)], "s-1") is None
     listed.append(taken_back("d1", 3, listed))

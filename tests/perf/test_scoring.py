@@ -1,13 +1,15 @@
 """Live jobs against their prediction interval; three of five; the installation's alarms."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from ourvidz.perf.decisions import Effect, Finding, Verb, decide
 from ourvidz.perf.scoring import alarms, score_job, watches
 from ourvidz.perf.stats import Direction, Score, prediction_interval
-from tests.perf.simulated import BEGIN, make_record, make_runs
+from tests.perf.simulated import BEGIN, ENVIRONMENT, make_record, make_runs
 
 SLOW = {"denoise": 1.2}
 
@@ -108,3 +110,100 @@ def _series_of(runs):
 def test_no_records_no_alarms():
     assert alarms([]) == ()
     assert watches([]) == ()
+
+
+SLOWER = {"total", "step", "denoise"}
+
+
+def raised(records, *decisions):
+    return {each.measure: each for each in alarms(records, decisions=decisions)}
+
+
+def decided(verb, first, runs, *, number=0, effect=Effect.REGRESSION):
+    return decide(
+        Finding(
+            id=f"c-{number}",
+            series=_series_of(runs),
+            effect=effect,
+            from_at=first.at,
+            from_record=first.id,
+            text="",
+        ),
+        verb,
+        author="ada",
+        note="known",
+        decision_id=f"d-{number}",
+        now=BEGIN,
+    )
+
+
+def history(*stretches):
+    """Runs of one group, a minute apart: how many, and how much slower at denoising."""
+    runs = []
+    for seed, (number, factor) in enumerate(stretches):
+        runs += make_runs(number, seed=seed, first=len(runs), slower={"denoise": factor})
+    return runs
+
+
+def test_an_alarm_ends_when_runs_are_back_and_never_while_they_are_slow():
+    runs = history((60, 1.0), (60, 1.3), (100, 1.0))
+    assert set(raised(runs[:120])) == SLOWER
+    assert set(raised(runs[:124])) == SLOWER
+    assert raised(runs) == {}
+    late = [
+        replace(run, at=run.at + timedelta(days=400 * (place >= 75)))
+        for place, run in enumerate(runs[:90])
+    ]
+    assert set(raised(late)) == SLOWER
+
+
+@pytest.mark.parametrize("verb", [Verb.IGNORE, Verb.INVESTIGATE])
+def test_a_change_that_somebody_looks_at_has_no_alarm_and_the_next_one_has(verb):
+    runs = history((60, 1.0), (60, 1.15), (12, 1.6))
+    known = decided(verb, runs[60], runs)
+    assert set(raised(runs[:120])) == SLOWER
+    assert raised(runs[:120], known) == {}
+    found = raised(runs, known)
+    assert set(found) == SLOWER
+    assert all(each.record >= "job_0120" for each in found.values())
+
+
+@pytest.mark.parametrize(("place", "effect"), [(30, Effect.REGRESSION), (60, Effect.IMPROVEMENT)])
+def test_what_was_decided_of_another_change_silences_nothing(place, effect):
+    runs = history((60, 1.0), (20, 1.3))
+    other = decided(Verb.IGNORE, runs[place], runs, effect=effect)
+    assert set(raised(runs, other)) == SLOWER
+
+
+def test_the_group_that_came_after_ends_an_alarm_by_its_runs_alone():
+    slow = history((60, 1.0), (20, 1.3))
+
+    def then(number, factor):
+        setup = ENVIRONMENT["setup"] | {"model_files": {"wan": "bbbb"}}
+        return make_runs(
+            number,
+            seed=9,
+            first=100,
+            slower={"denoise": factor},
+            environment=ENVIRONMENT | {"setup": setup},
+        )
+
+    assert set(raised([*slow, *then(4, 1.0)])) == SLOWER
+    assert set(raised([*slow, *then(40, 1.3)])) == SLOWER
+    assert raised([*slow, *then(12, 1.0)]) == {}
+    still = then(40, 1.3)
+    assert raised([*slow, *still], decided(Verb.ACCEPT, still[0], slow)) == {}
+
+
+def test_a_watch_ends_a_month_before_the_newest_run():
+    slow = [*make_runs(12, seed=2), *make_runs(3, first=20, slower=SLOW)]
+    for days, watched in ((1, True), (29, True), (31, False), (100, False)):
+        other = make_record(90, job_type="image_fast", at=slow[-1].at + timedelta(days=days))
+        assert bool(watches([*slow, other])) is watched
+    assert watches(slow)
+
+
+def test_a_watched_change_that_somebody_ignores_is_none():
+    slow = [*make_runs(12, seed=2), *make_runs(3, first=20, slower=SLOW)]
+    assert watches(slow, decisions=[decided(Verb.IGNORE, slow[12], slow)]) == ()
+    assert watches(slow, decisions=[decided(Verb.IGNORE, slow[2], slow)])

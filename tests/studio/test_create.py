@@ -86,8 +86,9 @@ def test_a_prompt_becomes_a_playing_video(create, service):
     expect(tile).to_contain_text(re.compile(r"Video fast *[\d.]+ s"), timeout=WAIT_MS)
     job = newest(service, prompt)
     assert (job["num_frames"], job["num_inference_steps"]) == (17, 40)
-    total_s = job["ledger"]["total_s"]
-    expect(tile).to_contain_text(f"{total_s:.0f} s" if total_s >= 9.95 else f"{total_s:.1f} s")
+    ledger = job["ledger"]
+    made_s = ledger["total_s"] - ledger["phases_s"].get("queue_wait", 0)  # the wait is not its own
+    expect(tile).to_contain_text(f"{made_s:.0f} s" if made_s >= 9.95 else f"{made_s:.1f} s")
 
     page.get_by_role("button", name="Play videos").click()
     assert tile.locator("video").evaluate(PLAYS) > 0.1  # hidden from readers: the link names it

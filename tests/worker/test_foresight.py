@@ -285,12 +285,12 @@ def part_of(store, worker_id, runner, *, sizes):
     return part
 
 
-def use(store, job_type, times):
+def use(store, job_type, times, **timing):
     """Jobs of a type that were there and are no more."""
     for _ in range(times):
         store.submit([make_job(request=make_request(job_type=job_type))])
         job = store.claim("w", lease_s=20.0, overdue_s=900.0)
-        body = {"request": workload_facts(job.request)}
+        body = {"request": workload_facts(job.request), "timing": timing}
         store.finish(job.id, job.token, result={}, assets=[], record=body)
 
 
@@ -330,10 +330,31 @@ def test_no_room_is_made_for_what_never_worked(store):
     assert runner.resident().keys() == {"stranger"}
 
 
+def test_long_work_brings_as_many_copies_as_it_keeps_busy(store):
+    use(store, "video_fast", 4, total_s=1700.0)  # two of them in half an hour
+    use(store, "sdxl_image_fast", 6, total_s=2.0)
+    names = ("a", "b", "c")
+    for name in names:
+        put_peer(store, name, budget_bytes=15)
+    sizes = {"video-model": 10, "image-model": 10}
+    parts = [part_of(store, name, Held(), sizes=sizes) for name in names]
+    assert sorted(parts) == [("image-model",), ("video-model",), ("video-model",)]
+
+
+def test_beside_a_worker_without_a_budget_each_brings_what_was_used(store):
+    use(store, "video_fast", 3)
+    use(store, "sdxl_image_fast", 1)
+    put_peer(store, "gpu", budget_bytes=15)
+    put_peer(store, "cpu", budget_bytes=0)
+    sizes = {"video-model": 10, "image-model": 10}
+    for name in ("gpu", "cpu"):
+        assert part_of(store, name, Held(), sizes=sizes) == ("video-model", "image-model")
+
+
 def test_what_was_used_at_this_hour_of_earlier_weeks_is_expected(store, monkeypatch):
     use(store, "video_fast", 2)
     put_peer(store, "a", budget_bytes=10)
-    put_peer(store, "b", budget_bytes=0)
+    put_peer(store, "b", budget_bytes=5)
     now = store.now()
     monkeypatch.setattr(store, "now", lambda: now + 7 * 86400.0)
     monkeypatch.setattr(store, "demand", lambda **_: ())  # not in the last hour

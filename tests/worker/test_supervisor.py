@@ -10,6 +10,7 @@ import pytest
 
 from ourvidz.core.job import JobState
 from ourvidz.worker import supervisor as module
+from ourvidz.worker.exits import DRAINED_BY_COMMAND
 from ourvidz.worker.supervisor import Supervisor, plan_slots, visible_gpus
 from tests.faults.harness import Site
 
@@ -73,6 +74,29 @@ def test_stopping_lets_a_job_end(site, supervisor):
     )
     supervisor.stop()
     assert site.store.get(job_id).state is JobState.SUCCEEDED
+
+
+def test_who_was_drained_by_command_stays_ended(site, supervisor):
+    supervisor.start()
+    site.wait_ready()
+    (worker,) = site.store.workers()
+    site.store.command_worker(worker.id, "drain")
+    site.wait_until(
+        lambda: supervisor.status()[0].is_drained, timeout_s=20, what="end of the drained worker"
+    )
+    (status,) = supervisor.status()
+    assert (status.is_running, status.starts, status.last_exit) == (False, 1, DRAINED_BY_COMMAND)
+    assert status.next_start_in_s is None
+    supervisor.reform(plan_slots(site.settings))  # it goes on looking after this slot
+    assert supervisor.status()[0].is_drained
+
+
+def test_a_worker_alone_that_was_drained_by_command_has_ended_well(site):
+    process = site.start_worker()
+    site.wait_ready()
+    (worker,) = site.store.workers()
+    site.store.command_worker(worker.id, "drain")
+    assert process.wait(timeout=20) == 0
 
 
 def test_workers_end_when_their_supervisor_is_killed(site):

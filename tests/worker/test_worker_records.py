@@ -8,15 +8,18 @@ import pytest
 from ourvidz.catalog.config import QueueConfig, Settings, catalogue_of
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
+from ourvidz.core.enhancement import Enhancement
 from ourvidz.core.errors import InvalidRequest, OutputUnwritable
 from ourvidz.core.job import JobState
 from ourvidz.core.phase import CompileState, LoadState, Phase, Span
 from ourvidz.core.workload import workload_facts
 from ourvidz.jobs.model import JobKind, Source
 from ourvidz.jobs.open import open_store
+from ourvidz.perf.baselines import left_out_reasons
 from ourvidz.perf.comparison import difference
 from ourvidz.perf.record import Origin
 from ourvidz.perf.records import StoreRecords
+from ourvidz.perf.success import UNUSABLE_ENHANCEMENT, success_rate
 from ourvidz.policy.build import build_policy
 from ourvidz.worker.assemble import assemble_runner
 from ourvidz.worker.inline import run_claimed
@@ -230,6 +233,45 @@ def test_company_is_flagged(worker, ask, tmp_path):
     assert record_body(replace(result, timing=timing))["flags"] == [BATCHED, TOOK_TURNS]
     barely = replace(result.timing, shared_s=result.timing.total_s / 1000)
     assert record_body(replace(result, timing=barely))["flags"] == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "flags"),
+    [
+        ("usable", []),
+        ("refused", ["enhancement_refused"]),
+        ("empty", ["enhancement_failed"]),
+        ("runaway", ["enhancement_failed"]),
+        ("off_language", ["enhancement_failed"]),
+        ("unavailable", ["enhancement_failed"]),
+    ],
+)
+def test_an_enhancement_that_was_no_prompt_is_flagged(worker, ask, tmp_path, verdict, flags):
+    result = finished_result(worker, ask("sdxl_image_fast"), tmp_path)
+    enhancement = Enhancement(
+        original_prompt=PROMPT,
+        enhanced_prompt=None,
+        answer="",
+        verdict=verdict,
+        model="qwen",
+        num_tokens_in=1,
+        num_tokens_out=1,
+        num_tokens_prompt=1,
+        num_tokens_truncated=0,
+    )
+    assert record_body(replace(result, enhancement=enhancement))["flags"] == flags
+
+
+def test_a_job_whose_enhancer_said_nonsense_is_delivered_and_counts_for_nothing(
+    worker, ask, store, tmp_path
+):
+    """Random weights never make a prompt, and the default is the person's own."""
+    run_inline(worker, ask("image7b_fast_enhanced"), store, tmp_path / "out")
+    (record,) = records(store)
+    assert record.is_success
+    assert set(record.flags) <= UNUSABLE_ENHANCEMENT
+    assert left_out_reasons(record) == record.flags != ()
+    assert success_rate([record]).successes == 0
 
 
 def test_samples_are_those_of_the_jobs_time_on_the_device(worker, ask, tmp_path):

@@ -17,17 +17,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 import ourvidz
-from ourvidz.api.auth import Principal
+from ourvidz.api.auth import Principal, authenticate
 from ourvidz.api.benchmarks import Benchmarks
 from ourvidz.api.deps import AppDeps
 from ourvidz.api.events import BEAT_S, MEDIA_TYPE, RETRY_MS
 from ourvidz.api.live_schemas import LiveBenchmark, LiveFigures, LiveHello, LiveJobs
 from ourvidz.api.overview import queue_answer, worker_list
 from ourvidz.api.schemas import Answer, QueueAnswer, WorkerList
+from ourvidz.api.session import authorization_of, is_forwarded
 from ourvidz.api.views import Viewer
 from ourvidz.api.waiting import pause
 from ourvidz.core.clock import Clock
-from ourvidz.core.errors import StoreUnavailable
+from ourvidz.core.errors import StoreUnavailable, Unauthorized
 from ourvidz.jobs.changes import Changes, Deletion
 from ourvidz.jobs.model import Job, WorkerInfo
 from ourvidz.jobs.store import JobStore
@@ -35,6 +36,7 @@ from ourvidz.jobs.watching import ChangeWatch
 from ourvidz.perf.protocol.results import RUNS
 
 LOOK_S = 0.25  # between two looks of one stream, at least
+CHECK_S = 30.0  # a key that was revoked, or has expired, hears no more after it
 _SHARED_S = 0.1  # a look serves every stream for so long
 _UNCHANGED_S = 1.0  # where nothing was written: workers may have fallen silent
 _IDLE_S = 30.0  # nobody has looked for so long: nobody listens
@@ -292,17 +294,21 @@ def live_response(
 
 
 async def _stream(deps: AppDeps, reader: _Reader, max_s: float | None) -> AsyncIterator[str]:
-    started_s = said_s = deps.clock.monotonic()
+    started_s = said_s = checked_s = deps.clock.monotonic()
     watch = ChangeWatch(deps.store)
     yield f"retry: {RETRY_MS}\n\n"
     while not deps.closing.is_set():
+        is_due = deps.clock.monotonic() - checked_s >= CHECK_S
         try:
+            if is_due and not await run_in_threadpool(reader.is_welcome):
+                return
             texts = await run_in_threadpool(reader.read)
         except StoreUnavailable:  # the client connects again, and begins anew
             return
         for text in texts:
             yield text
         now_s = deps.clock.monotonic()
+        checked_s = now_s if is_due else checked_s
         if max_s is not None and now_s - started_s >= max_s:
             return
         if texts:
@@ -328,6 +334,21 @@ class _Reader:
     _queue: QueueAnswer | None = None
     _workers: WorkerList | None = field(default=None)
     _benchmark: LiveBenchmark | None = None
+
+    def is_welcome(self) -> bool:
+        """Whether the client's key still is what it was when the stream began."""
+        request = self.view.request
+        try:
+            now = authenticate(
+                store=self.deps.store,
+                quotas=self.deps.settings.quotas,
+                authorization=authorization_of(request.headers),
+                client_host=request.client.host if request.client else None,
+                is_forwarded=is_forwarded(request.headers),
+            )
+        except Unauthorized:
+            return False
+        return now == self.who
 
     def read(self) -> list[str]:
         """Return the events that are due."""

@@ -22,6 +22,7 @@ from ourvidz.api.performance_schemas import (
     RecordBrief,
 )
 from ourvidz.api.waiting import pause
+from ourvidz.core.phase import Phase
 from ourvidz.jobs.watching import ChangeWatch
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def record_brief(kept: KeptRecord) -> RecordBrief:
         origin=record.origin.value,
         total_s=record.total_s,
         run_s=record.run_s,
+        queue_wait_s=None
+        if record.total_s is None
+        else record.phases_s.get(Phase.QUEUE_WAIT.value, 0.0),
         is_success=record.is_success,
         failure=record.failure,
         flags=list(record.flags),

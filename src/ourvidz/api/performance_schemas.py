@@ -369,6 +369,9 @@ class RecordBrief(Answer):
     origin: str
     total_s: float | None
     run_s: float | None = Field(description="Without waiting in the queue and for other jobs.")
+    queue_wait_s: float | None = Field(
+        description="From the moment it might run to its claim; null where no total was measured."
+    )
     is_success: bool
     failure: str | None
     flags: list[str]

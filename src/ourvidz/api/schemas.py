@@ -386,6 +386,12 @@ class JobAnswer(Answer):
     started_unix_s: float | None
     finished_at: str | None
     finished_unix_s: float | None
+    changed_at: str = Field(description="When anything about it last became another.")
+    changed_unix_s: float
+    event_seq: int = Field(
+        description="Of its last event; never falls. Of two answers the one with the greater "
+        "event_seq, then the later changed_unix_s, is the newer."
+    )
     queue_position: int | None = Field(
         description="Jobs before it; only when one job is read, null unless it is queued."
     )

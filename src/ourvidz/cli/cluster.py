@@ -24,7 +24,7 @@ from ourvidz.cli.output import console, print_json
 from ourvidz.core.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from ourvidz.cluster.shape import Pool
+    from ourvidz.cluster.shape import ClusterShape, Pool
     from ourvidz.cluster.wishes import Seen, Wishes
 
 app = typer.Typer(no_args_is_help=True, help="Worker groups on many machines, placed by Ray.")
@@ -108,6 +108,7 @@ def up(
         )
         if not watch and timeout:
             wait_ready(wishes, wanted, timeout_s=timeout)
+            _tell_unclaimed(wishes.seen().report)
     elif not watch:
         raise InvalidRequest(
             "No pool is named.", param="pool", hint="ourvidz cluster up video --gpus 1 --floor 2"
@@ -141,8 +142,10 @@ def status(cluster: Name = "main", json: Json = False) -> None:
             escape(", ".join(pool.models) or "any"),
         )
     console.print(table)
+    _tell_unclaimed(report)
     for node in report.get("nodes", ()):
-        _show_node(node, report, is_cordoned=node["id"] in shape.cordoned)
+        _show_node(node, report, is_cordoned=shape.is_cordoned(node["id"], node["hostname"]))
+    _show_away(shape, report)
     if json:
         _print_status(wishes)
 
@@ -178,16 +181,25 @@ def drain(
     timeout: Timeout = 120.0,
     json: Json = False,
 ) -> None:
-    """Empty a node before it leaves: its groups finish or give back what runs; others start."""
-    from ourvidz.cluster.waiting import node_named, wait_gone
+    """Empty a node before it leaves: its groups finish or give back what runs; others start.
+
+    It stays empty by its host name, also when it or the head starts anew, until `--undo`. Of
+    several nodes with one host name only the one that is meant is drained, until it or the head
+    starts anew.
+    """
+    from ourvidz.cluster.waiting import is_on, node_named, own_hostname, wait_gone
 
     _, wishes = _open(cluster)
     report = wishes.seen().report
-    node_id = node_named(report, node)
-    wishes.change(lambda shape: shape.uncordon(node_id) if undo else shape.cordon(node_id))
-    if timeout and not undo:
-        wait_gone(wishes, lambda group: group["node_id"] == node_id, timeout_s=timeout)
-        console.print(f"[green]✓[/] node {node_id[:8]} is empty", highlight=False)
+    if undo:
+        _undo_drain(wishes, report, node)
+    else:
+        node_id = node_named(report, node)
+        hostname = own_hostname(report, node_id)
+        wishes.change(lambda shape: shape.cordon(node_id, hostname=hostname))
+        if timeout:
+            wait_gone(wishes, lambda group: is_on(group, node_id), timeout_s=timeout)
+            console.print(f"[green]✓[/] node {node_id[:8]} is empty", highlight=False)
     if json:
         _print_status(wishes)
 
@@ -296,7 +308,7 @@ def _open(cluster: str) -> tuple[Settings, Wishes]:
 
 def _put_pool(settings: Settings, wishes: Wishes, name: str, changes: Mapping[str, Any]) -> Pool:
     """Make or change a pool; what is not given stays as it is, or is the default."""
-    from ourvidz.cluster.shape import ClusterShape, Pool
+    from ourvidz.cluster.shape import Pool
 
     catalogue = catalogue_of(settings)
     for model_id in changes.get("models") or ():
@@ -376,6 +388,31 @@ def _health(seen: Seen) -> str:
     if not seen.has_controller:
         return f"[red]no controller[/]; seen {seen.age_s:.0f} s ago:"
     return f"[green]controlled[/], seen {seen.age_s:.0f} s ago"
+
+
+def _undo_drain(wishes: Wishes, report: Mapping[str, Any], name: str) -> None:
+    from ourvidz.cluster.waiting import node_named
+
+    if name in wishes.shape().cordoned_hosts:  # it may be away
+        names = [name, *(n["id"] for n in report.get("nodes", ()) if n["hostname"] == name)]
+    else:
+        node_id = node_named(report, name)
+        names = [node_id, *(n["hostname"] for n in report["nodes"] if n["id"] == node_id)]
+    wishes.change(lambda shape: shape.uncordon(*names))
+
+
+def _show_away(shape: ClusterShape, report: Mapping[str, Any]) -> None:
+    present = {node["hostname"] for node in report.get("nodes", ())}
+    for hostname in sorted(set(shape.cordoned_hosts) - present):
+        console.print(f"node {escape(hostname)}  away [cyan]to be empty[/]", highlight=False)
+
+
+def _tell_unclaimed(report: Mapping[str, Any]) -> None:
+    from ourvidz.cluster.waiting import unclaimed
+
+    text = unclaimed(report)
+    if text is not None:
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False)
 
 
 def _show_node(node: Mapping[str, Any], report: Mapping[str, Any], *, is_cordoned: bool) -> None:

@@ -54,6 +54,7 @@ def worker(
     SIGTERM or Ctrl-C: nothing more is claimed, and what runs may finish within `queue.drain_s`;
     after that, or at a second signal, it goes back to the queue.
     """
+    from ourvidz.worker.exits import DRAINED_BY_COMMAND
     from ourvidz.worker.logs import log_to_stderr
     from ourvidz.worker.supervisor import end_with_parent
 
@@ -66,7 +67,9 @@ def worker(
     _drain_on_signal(service, settings.queue.drain_s)
     if parent is not None and not end_with_parent(parent):
         return
-    sys.exit(service.run())
+    status = service.run()
+    # Alone it has done as it was told; only a supervisor has to know why it ended.
+    sys.exit(0 if status == DRAINED_BY_COMMAND and parent is None else status)
 
 
 def _make_service(

@@ -1,35 +1,31 @@
-"""What waits for each pool, in predicted seconds of one worker."""
+"""What waits for each pool, in predicted seconds of one worker, and what waits for none."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ourvidz.cluster.shape import Pool
-from ourvidz.core.job import JobState
-from ourvidz.jobs.model import Job, JobFilter
-from ourvidz.jobs.store import JobStore
-
-_MOST_JOBS = 500  # that one look reads; more are counted, and taken to be like these
+from ourvidz.jobs.model import QueuedWork
 
 
-def queued_seconds(store: JobStore, pools: Sequence[Pool]) -> Mapping[str, float]:
-    """Return predicted seconds by pool. Locks nothing, however long the queue."""
-    jobs = store.list_jobs(
-        JobFilter(states=(JobState.QUEUED,)), limit=_MOST_JOBS, newest_first=False
-    )
-    count = store.counts().by_state.get(JobState.QUEUED.value, 0) if len(jobs) == _MOST_JOBS else 0
-    scale = max(1.0, count / _MOST_JOBS)
-    return {name: scale * found_s for name, found_s in shares(jobs, pools).items()}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """The queue as pools see it."""
+
+    seconds: Mapping[str, float]  # by pool
+    unclaimed: Mapping[str, int]  # jobs by lane (kind:model) that no pool claims
 
 
-def shares(jobs: Iterable[Job], pools: Sequence[Pool]) -> Mapping[str, float]:
-    """Return seconds by pool; a job that several may claim is shared among them."""
-    found: defaultdict[str, float] = defaultdict(float)
-    for job in jobs:
-        able = [pool for pool in pools if not pool.models or job.request.model in pool.models]
-        if job.is_held or not able:
-            continue
+def waiting(work: Iterable[QueuedWork], pools: Sequence[Pool]) -> Waiting:
+    """Share what waits among pools: a lane that several may claim, equally."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    unclaimed: dict[str, int] = {}
+    for lane in work:
+        able = [pool for pool in pools if not pool.models or lane.model in pool.models]
+        if not able:
+            unclaimed[lane.lane] = lane.num_jobs
         for pool in able:
-            found[pool.name] += job.predicted_s / len(able)
-    return found
+            seconds[pool.name] += lane.predicted_s / len(able)
+    return Waiting(seconds=seconds, unclaimed=unclaimed)

@@ -6,6 +6,7 @@ no password travels through Ray.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -19,7 +20,10 @@ from ourvidz.cluster.wishes import Wishes, require_shared
 from ourvidz.core.errors import OurVidzError
 from ourvidz.worker.supervisor import Supervisor, WorkerSlot, worker_environment
 
+_log = logging.getLogger(__name__)
+
 _KILL_MARGIN_S = 10.0
+_RETRY_S = 2.0  # between two tries to reach a database that is away
 
 
 class WorkerGroup:
@@ -52,6 +56,8 @@ class WorkerGroup:
         with self._lock:
             supervisor = self._supervisor
         worker = supervisor.status()[0] if supervisor is not None else None
+        # Without its worker it would only hold GPUs; another comes if the pool's target says so.
+        is_sent_away = worker is not None and worker.is_drained
         return {
             "name": self._name,
             "host": socket.gethostname(),
@@ -60,8 +66,8 @@ class WorkerGroup:
             "pid": None if worker is None else worker.pid,
             "starts": 0 if worker is None else worker.starts,
             "last_exit": None if worker is None else worker.last_exit,
-            "is_draining": self._stopping.is_set(),
-            "is_drained": self._drained.is_set(),
+            "is_draining": self._stopping.is_set() or is_sent_away,
+            "is_drained": self._drained.is_set() or is_sent_away,
             "fault": self._fault,
         }
 
@@ -73,11 +79,37 @@ class WorkerGroup:
 
     def _start(self) -> None:
         try:
-            settings = load_settings()
-            Wishes(require_shared(settings), name=self._cluster).shape()
+            settings = self._settings()
+            if settings is not None:
+                self._start_worker(settings)
         except OurVidzError as error:
             self._fault = error.to_dict()
-            return
+        except Exception as error:  # noqa: BLE001 - else nobody would see why there is no worker
+            _log.exception("group %s did not start", self._name)
+            self._fault = {
+                "code": OurVidzError.code,
+                "message": f"The group did not start: {type(error).__name__}.",
+                "param": None,
+                "hint": "The node's log has the rest.",
+            }
+
+    def _settings(self) -> Settings | None:
+        """Return the node's settings once its database answers; None: it is to stop before."""
+        while True:
+            try:
+                settings = load_settings()
+                Wishes(require_shared(settings), name=self._cluster).shape()
+            except OurVidzError as error:
+                if not error.is_retryable:
+                    raise
+                self._fault = error.to_dict()
+                if self._stopping.wait(_RETRY_S):
+                    return None
+            else:
+                self._fault = None
+                return settings
+
+    def _start_worker(self, settings: Settings) -> None:
         end_orphans(
             visible_gpus(),
             patience_s=settings.queue.drain_s + _KILL_MARGIN_S,

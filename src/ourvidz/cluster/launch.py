@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from ourvidz.cluster.waiting import wait_gone
+from ourvidz.cluster.waiting import is_on, wait_gone
 from ourvidz.cluster.wishes import Wishes
 from ourvidz.core.errors import OurVidzError
 
@@ -227,7 +227,7 @@ def drain_node(wishes: Wishes, pid: int, *, timeout_s: float) -> None:
     try:
         if wishes.seen().has_controller:
             wishes.change(lambda shape: shape.cordon(node_id))
-            wait_gone(wishes, lambda group: group["node_id"] == node_id, timeout_s=timeout_s)
+            wait_gone(wishes, lambda group: is_on(group, node_id), timeout_s=timeout_s)
     except OurVidzError as error:
         _log.warning("this node ends with groups on it: %s", error.message)
 

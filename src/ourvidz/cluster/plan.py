@@ -31,6 +31,8 @@ class Group:
     state: GroupState
     node_id: str | None = None  # None: not known (yet)
     num_gpus: int = 1
+    is_busy: bool = False  # its worker has a job
+    is_lost: bool = False  # silent for a while, or its node is gone: it can't be asked to drain
 
     @property
     def pool(self) -> str:
@@ -83,7 +85,10 @@ class Drain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remove:
-    """End an actor whose worker has ended."""
+    """End an actor whose worker has ended, or that nobody can reach.
+
+    Where such a worker still lives it gets SIGTERM as its actor ends, which drains it.
+    """
 
     name: str
 
@@ -113,7 +118,11 @@ def plan(
         groups: those that exist.
         nodes: those that live.
     """
-    room = _Room(nodes, groups, shape.cordoned)
+    cordoned = (
+        *shape.cordoned,
+        *(node.id for node in nodes if node.hostname in shape.cordoned_hosts),
+    )
+    room = _Room(nodes, groups, cordoned)
     actions: list[Action] = [
         Remove(name=group.name) for group in groups if group.state is GroupState.DRAINED
     ]
@@ -127,13 +136,20 @@ def plan(
     # The largest first: one of eight needs an empty node, and singles fit wherever.
     for pool in sorted(shape.pools, key=lambda pool: (-pool.num_gpus, pool.name)):
         own = [group for group in groups if group.pool == pool.name]
-        found, missing = _plan_pool(
-            pool, targets.get(pool.name, pool.floor), own, room, shape.cordoned
-        )
+        found, missing = _plan_pool(pool, targets.get(pool.name, pool.floor), own, room, cordoned)
         actions += found
         if missing:
             unplaced[pool.name] = missing
-    return Plan(actions=tuple(actions), unplaced=unplaced)
+    lost = {group.name for group in groups if group.is_lost}
+    return Plan(
+        actions=tuple(
+            Remove(name=action.name)
+            if isinstance(action, Drain) and action.name in lost
+            else action
+            for action in actions
+        ),
+        unplaced=unplaced,
+    )
 
 
 def _plan_pool(
@@ -175,8 +191,11 @@ def _replace(
 
 
 def _surplus(groups: Sequence[Group], count: int) -> list[Group]:
-    """Return those that are missed least: not ready yet, then the highest number."""
-    ordered = sorted(groups, key=lambda group: (group.state is GroupState.READY, -group.index))
+    """Return those that are missed least: not ready yet, then idle, then the highest number."""
+    ordered = sorted(
+        groups,
+        key=lambda group: (group.state is GroupState.READY, group.is_busy, -group.index),
+    )
     return ordered[: max(0, count)]
 
 

@@ -1,4 +1,4 @@
-"""How many groups a pool should have, from what waits: values in, a number out."""
+"""How many groups a pool should have, from what waits and runs: values in, a number out."""
 
 from __future__ import annotations
 
@@ -20,22 +20,30 @@ class Scale:
 
 
 def scaled(
-    pool: Pool, now: Scale, *, queued_s: float, at_s: float, cool_s: float = COOL_S
+    pool: Pool,
+    now: Scale,
+    *,
+    queued_s: float,
+    at_s: float,
+    num_busy: int = 0,
+    cool_s: float = COOL_S,
 ) -> Scale:
     """Return the next target.
 
     Up at once, to as many groups as let a new job wait no longer than ``target_wait_s``; down by
     one, once fewer would have done for ``cool_s`` without a break, and then by one each ``cool_s``.
+    Never fewer than are at work: a job that is given back would only wait, and run, again.
 
     Args:
         pool: floor, ceiling and the wait that is aimed at.
         now: what this function said last.
         queued_s: predicted seconds of one worker that wait for this pool's groups.
         at_s: seconds of any clock that only runs forward.
+        num_busy: groups of the pool whose workers have a job.
         cool_s: how long fewer must have done.
     """
     needed = math.ceil(queued_s / pool.target_wait_s)
-    wanted = min(max(needed, pool.floor), pool.ceiling)
+    wanted = min(max(needed, num_busy, pool.floor), pool.ceiling)
     target = min(max(now.target, pool.floor), pool.ceiling)
     if wanted >= target:
         return Scale(target=wanted)

@@ -74,7 +74,9 @@ class ClusterShape:
     """The whole wish: pools, and nodes that are to be empty."""
 
     pools: tuple[Pool, ...] = ()
-    cordoned: tuple[str, ...] = ()  # node ids
+    cordoned: tuple[str, ...] = ()  # node ids, which end with the node's Ray, or with the head's
+    cordoned_hosts: tuple[str, ...] = ()  # host names, which outlive both
+    revision: int = field(default=0, compare=False)  # grows with each change in the database
 
     def pool(self, name: str) -> Pool:
         """Return a pool. Raises UnknownName."""
@@ -104,13 +106,31 @@ class ClusterShape:
         gone = self.pool(name)
         return replace(self, pools=tuple(pool for pool in self.pools if pool != gone))
 
-    def cordon(self, node_id: str) -> ClusterShape:
-        """Return the shape with a node that is to be empty."""
-        return replace(self, cordoned=tuple(sorted({*self.cordoned, node_id})))
+    def cordon(self, node_id: str, *, hostname: str | None = None) -> ClusterShape:
+        """Return the shape with a node that is to be empty.
 
-    def uncordon(self, node_id: str) -> ClusterShape:
-        """Return the shape with a node that may have groups again."""
-        return replace(self, cordoned=tuple(each for each in self.cordoned if each != node_id))
+        Args:
+            node_id: Ray's, another one each time that the node joins.
+            hostname: given, every node of that host name is to be empty, until it is taken back.
+        """
+        hosts = () if hostname is None else (hostname,)
+        return replace(
+            self,
+            cordoned=tuple(sorted({*self.cordoned, node_id})),
+            cordoned_hosts=tuple(sorted({*self.cordoned_hosts, *hosts})),
+        )
+
+    def uncordon(self, *names: str) -> ClusterShape:
+        """Return the shape with nodes of these ids and host names that may have groups again."""
+        return replace(
+            self,
+            cordoned=tuple(each for each in self.cordoned if each not in names),
+            cordoned_hosts=tuple(each for each in self.cordoned_hosts if each not in names),
+        )
+
+    def is_cordoned(self, node_id: str, hostname: str) -> bool:
+        """Whether a node is to be empty."""
+        return node_id in self.cordoned or hostname in self.cordoned_hosts
 
     def to_json(self) -> str:
         """Return it as the database keeps it."""
@@ -123,6 +143,8 @@ class ClusterShape:
         return cls(
             pools=tuple(pool_from(pool) for pool in found.get("pools", ())),
             cordoned=tuple(found.get("cordoned", ())),
+            cordoned_hosts=tuple(found.get("cordoned_hosts", ())),
+            revision=found.get("revision", 0),
         )
 
 

@@ -64,6 +64,28 @@ def reason(report: Report, pool: Pool) -> str:
     return "their workers have not reported yet; the nodes' logs say why"
 
 
+def unclaimed(report: Report) -> str | None:
+    """Say what waits that no pool claims; None where there is nothing."""
+    lanes: Mapping[str, int] = report.get("unclaimed", {})
+    if not lanes:
+        return None
+    found = ", ".join(f"{lane} ({count})" for lane, count in sorted(lanes.items()))
+    return f"jobs wait that no pool claims: {found}"
+
+
+def is_on(group: Mapping[str, Any], node_id: str) -> bool:
+    """Whether a group is on a node, or may be: of one that is only starting it isn't known yet."""
+    return group["node_id"] in {node_id, None}
+
+
+def own_hostname(report: Report, node_id: str) -> str | None:
+    """Return a node's host name where no other node has it: then it means that node for good."""
+    nodes: Sequence[Mapping[str, Any]] = report.get("nodes", ())
+    names = [node["hostname"] for node in nodes if node["id"] == node_id]
+    is_own = bool(names) and sum(node["hostname"] == names[0] for node in nodes) == 1
+    return names[0] if is_own else None
+
+
 def node_named(report: Report, name: str) -> str:
     """Return the id of the node of that id, beginning of an id, address or host name.
 
@@ -90,12 +112,13 @@ def node_named(report: Report, name: str) -> str:
 
 
 def _wait(wishes: Wishes, is_done: Callable[[Report], bool], timeout_s: float) -> bool:
-    """Return whether a report that is younger than the wish says so in time."""
+    """Return whether a report about the present wish, or a later one, says so in time."""
     start_s = time.monotonic()
+    revision = wishes.shape().revision
     while True:
         seen = wishes.seen()
         waited_s = time.monotonic() - start_s
-        if seen.age_s is not None and seen.age_s < waited_s and is_done(seen.report):
+        if seen.report.get("revision", -1) >= revision and is_done(seen.report):
             return True
         if waited_s >= timeout_s:
             _require_controller(seen)

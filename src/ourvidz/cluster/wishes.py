@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ourvidz.catalog.config import Settings
@@ -40,6 +40,13 @@ class Seen:
     session: str | None  # of the Ray head: another one after each start of the head
     report: Mapping[str, Any]
     has_controller: bool  # one holds the lead now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lead:
+    """The lead, for a while."""
+
+    is_new: bool  # another controller, or none, led before
 
 
 def require_shared(settings: Settings) -> str:
@@ -98,27 +105,33 @@ class Wishes:
         return ClusterShape.from_json(text)
 
     def change(self, change: Callable[[ClusterShape], ClusterShape]) -> ClusterShape:
-        """Put ``change`` of the present wish in its place; return it. What it raises goes on."""
+        """Put ``change`` of the present wish in its place, with the next revision; return it.
+
+        What ``change`` raises goes on.
+        """
         with self._transaction() as run:
             (text,) = self._row(
                 run, "SELECT shape FROM cluster WHERE name = %s FOR UPDATE", self._name
             )
-            shape = change(ClusterShape.from_json(text))
+            found = ClusterShape.from_json(text)
+            shape = replace(change(found), revision=found.revision + 1)
             run("UPDATE cluster SET shape = %s WHERE name = %s", shape.to_json(), self._name)
         return shape
 
-    def lead(self, holder: str, *, for_s: float) -> bool:
-        """Take or keep the lead for a while; False: another controller has it."""
+    def lead(self, holder: str, *, for_s: float) -> Lead | None:
+        """Take or keep the lead for a while; None: another controller has it."""
         with self._transaction() as run:
             rows = run(
                 f"UPDATE cluster SET holder = %s, held_until = {_NOW} + %s"
-                f" WHERE name = %s AND (holder = %s OR held_until < {_NOW}) RETURNING 1",
+                " FROM (SELECT name, holder FROM cluster WHERE name = %s FOR UPDATE) AS old"
+                f" WHERE cluster.name = old.name AND (old.holder = %s OR held_until < {_NOW})"
+                " RETURNING old.holder",
                 holder,
                 for_s,
                 self._name,
                 holder,
             )
-        return bool(rows)
+        return Lead(is_new=rows[0][0] != holder) if rows else None
 
     def let_go(self, holder: str) -> None:
         """Give the lead up, so that another controller need not wait for its end."""

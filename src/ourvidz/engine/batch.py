@@ -129,7 +129,7 @@ class Batch:
         model_id = self._live[0].request.model
         num_items = sum(member.request.num_images for member in self._live)
         self._team = sdxl.team_of(group, self._live[0].request, num_items=num_items)
-        shared = yield from self._told(self._live, group, sdxl.begin(group, self._team))
+        shared = yield from self._told(self._live, group, sdxl.begin(self._team))
         if shared is None:
             return
         found = {

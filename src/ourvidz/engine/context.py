@@ -18,6 +18,7 @@ from ourvidz.core.clock import Clock
 from ourvidz.core.event import JobEvent, PhaseEnded, PhaseStarted, Progress, Waiting
 from ourvidz.core.phase import LoadState, Phase
 from ourvidz.core.recorder import SpanRecorder
+from ourvidz.core.request import GenerationRequest
 from ourvidz.engine.device import component_dtype
 from ourvidz.engine.embed_files import encoder_identity
 from ourvidz.engine.embeds import TextEmbedCache, TextEmbeds, TextKey
@@ -147,6 +148,12 @@ class JobContext:
     def find_texts(self, keys: Sequence[TextKey]) -> list[TextEmbeds | None]:
         """Return what the cache has of each text, on the device."""
         return [self.embeds.get(key, self.device) for key in keys]
+
+
+def workload_of(request: GenerationRequest) -> str:
+    """Return which jobs take as much memory beside the weights as this one."""
+    size = f"{request.width}x{request.height}x{request.num_frames}"
+    return f"{request.model} {size} {request.num_images} {request.fidelity}"
 
 
 @cache

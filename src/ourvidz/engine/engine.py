@@ -31,12 +31,13 @@ from ourvidz.core.request import EnhancementPlan, Fidelity, GenerationRequest
 from ourvidz.engine import enhance, sdxl, wan
 from ourvidz.engine.batch import Batch, BatchMember, BatchReport, Running
 from ourvidz.engine.chat import ChatEndpoint
-from ourvidz.engine.context import JobContext, Patience, wait_for
+from ourvidz.engine.context import JobContext, Patience, wait_for, workload_of
 from ourvidz.engine.device import device_memory, release_unused, reset_peaks, select_device
 from ourvidz.engine.draft import calibration_of
 from ourvidz.engine.embed_files import EmbedFiles
 from ourvidz.engine.embeds import TextEmbedCache, TextKey
 from ourvidz.engine.fit import MemoryNeed, tried_bytes, what_fits
+from ourvidz.engine.group.job import load_on_others
 from ourvidz.engine.group.leader import Group
 from ourvidz.engine.group.messages import FollowerSettings
 from ourvidz.engine.memory_plan import MemoryPressure
@@ -429,9 +430,10 @@ class Engine:
         return True
 
     def load(self, model_id: str, *, family: str, cancel: CancelToken) -> None:
-        """Load all of a model's components and wait for them.
+        """Load all of a model's components and wait for them; on other ranks what they need.
 
         Raises:
+            OutOfMemory: another rank's device is full.
             ModelMissing: files that are not there.
             CheckpointInvalid: files that can't be used.
             Cancelled: ``cancel`` was set.
@@ -443,18 +445,25 @@ class Engine:
                 pass
             specs = module.component_specs(context, model_id)
             futures = [context.request(spec) for spec in specs]
+            if self._group is not None and family != "qwen":
+                for _ in load_on_others(self._group, context, family=family, model_id=model_id):
+                    pass
             for _ in wait_for(context, Phase.STARTUP, futures):
                 pass
         finally:
             context.release_all()
 
     def unload(self, model_id: str) -> int:
-        """Unload a model and return its bytes, 0 where it was not loaded.
+        """Unload a model, on all ranks, and return its bytes here, 0 where it was not loaded.
 
         Raises:
             IllegalState: a job uses it.
         """
-        return self._residency.unload(base_of(self._variants, model_id))
+        base = base_of(self._variants, model_id)
+        num_bytes = self._residency.unload(base)
+        if self._group is not None:
+            self._group.unload(base)
+        return num_bytes
 
     def batch_room(self, request: GenerationRequest) -> int:
         """Return how many images one batch of this shape may have, 1 or more.
@@ -513,7 +522,7 @@ class Engine:
         job uses has left the device.
         """
         self._begin()
-        is_unmeasured = self._residency.activation_bytes(_workload(request)) is None
+        is_unmeasured = self._residency.activation_bytes(workload_of(request)) is None
         self._unmeasured += is_unmeasured
         try:
             attempt = _Attempt(start())
@@ -538,7 +547,7 @@ class Engine:
         pressure = self._residency.pressure()
         peak_bytes = device_memory(self.device).peak_allocated_bytes
         activations = max(0, peak_bytes - pressure.weights_bytes - pressure.derived_bytes)
-        self._residency.learn_activations(_workload(request), activations)
+        self._residency.learn_activations(workload_of(request), activations)
         if request.batch_shape is not None:
             # A larger batch takes larger graphs too.
             whole = activations + self._residency.idle_bytes
@@ -751,11 +760,6 @@ def _make_group(size: int, *, device: torch.device, settings: FollowerSettings) 
     group = Group(size=size, device=device, settings=settings)
     group.start()
     return group
-
-
-def _workload(request: GenerationRequest) -> str:
-    size = f"{request.width}x{request.height}x{request.num_frames}"
-    return f"{request.model} {size} {request.num_images} {request.fidelity}"
 
 
 def _shortfall(message: str) -> int:

@@ -136,7 +136,7 @@ def _run(
     futures: SdxlFutures,
     team: GroupImages | None,
 ) -> Generator[JobEvent, None, None]:
-    loaded = yield from begin(context, team)
+    loaded = yield from begin(team)
     with context.recorder.span(Phase.PREPARE):
         found = find_embeds(context, request, prompt=prompt)
     encoders: list[Any] = []
@@ -175,14 +175,9 @@ def team_of(
     return GroupImages(context.group, context, request)
 
 
-def begin(
-    context: JobContext, team: GroupImages | None
-) -> Generator[JobEvent, None, Sequence[Future[Any]]]:
+def begin(team: GroupImages | None) -> Generator[JobEvent, None, Sequence[Future[Any]]]:
     """Have the other ranks begin to load, once they have been met; return what to wait for."""
-    if team is None or context.group is None:
-        return ()
-    yield from wait_until_done(context, Phase.LOAD_UNET, [context.group.start()])
-    return team.begin()
+    return () if team is None else (yield from team.begin())
 
 
 def shared_predictor(

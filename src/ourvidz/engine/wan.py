@@ -34,12 +34,14 @@ from ourvidz.models.wan.config import WanGeometry
 from ourvidz.models.wan.fast import FastWan, can_run_fast
 from ourvidz.models.wan.step_cache import StepCache
 from ourvidz.models.wan.stream import StreamingDecoder, can_stream, options_for
+from ourvidz.models.wan.stripes import Stripe
 
 if TYPE_CHECKING:
     from ourvidz.engine.group.wan import GroupWan
 
 Decoder = Callable[..., Generator[torch.Tensor, None, None]]  # of ``latents`` (1, C, F, h, w)
 
+_LINES_A_LATENT = 8  # of a frame, in every VAE that streams
 _TEXT_COMPONENTS = ("text_encoder", "tokenizer")
 
 
@@ -191,9 +193,8 @@ def _run(
     team: GroupWan | None,
 ) -> Generator[JobEvent, None, None]:
     loaded: Sequence[Future[Any]] = ()
-    if team is not None and context.group is not None:
-        yield from wait_until_done(context, Phase.LOAD_TRANSFORMER, [context.group.start()])
-        loaded = team.begin()
+    if team is not None:
+        loaded = yield from team.begin()
     positive, negative = yield from _encode(context, request, prompt, token_limit, futures)
     transformer, vae = yield from wait_for(
         context, Phase.LOAD_TRANSFORMER, [futures.transformer, futures.vae]
@@ -237,10 +238,12 @@ def _run(
 def _team(context: JobContext, request: GenerationRequest) -> GroupWan | None:
     """Return the job on the whole group, None where this rank does it alone.
 
-    A single frame is over before the others have heard of it.
+    A single frame is over before the others have heard of it, and each needs lines to decode.
     """
     needed = {FUSED_WAN, STREAMED_WAN}
     if context.group is None or request.num_frames == 1 or not needed <= context.techniques:
+        return None
+    if request.height // _LINES_A_LATENT < context.group.size:
         return None
     from ourvidz.engine.group.wan import GroupWan  # it drives what is defined here
 
@@ -294,9 +297,12 @@ def decoder_of(
         num_bytes=sum(weight.numel() for weight in vae.decoder.parameters()) * (2 if on_gpu else 4),
     )
     if request.num_frames > 1:  # a clip's past frames may take more than its denoising
+        shared = num_stripes > 1
+        # The first has a line more than others, where they don't go even.
+        stripe = Stripe(group=None, rank=0, size=num_stripes) if shared else None
         context.residency.expect_activations(
-            f"decode {request.width}x{request.height}",
-            decoder.memory_bytes(height=request.height, width=request.width),
+            f"decode {request.width}x{request.height}" + (f"/{num_stripes}" if shared else ""),
+            decoder.memory_bytes(height=request.height, width=request.width, stripe=stripe),
         )
     return decoder
 

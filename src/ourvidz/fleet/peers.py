@@ -28,16 +28,20 @@ def held_by_idle(workers: Sequence[WorkerInfo], *, but: str) -> frozenset[str]:
 
 
 def places_of(workers: Sequence[WorkerInfo]) -> list[WorkerPlace]:
-    """Return the workers that claim jobs, for ``placement.place``."""
+    """Return the workers that claim jobs and tell their room, for ``placement.place``.
+
+    Those on a CPU tell none, and nobody does before its first look at its memory: what they could
+    hold is anybody's guess, and a plan that counts on it leaves out what others need.
+    """
     return [
         WorkerPlace(
             id=worker.id,
-            room_bytes=_room_bytes(worker),
+            room_bytes=room_bytes,
             resident=frozenset(worker.resident),
             models=frozenset(worker.models),
         )
         for worker in workers
-        if worker.state in _ACTIVE
+        if worker.state in _ACTIVE and (room_bytes := _room_bytes(worker)) is not None
     ]
 
 
@@ -57,4 +61,4 @@ def _room_bytes(worker: WorkerInfo) -> int | None:
         return None
     told = cast("Mapping[str, Any]", memory)
     budget = int(told.get("budget_bytes") or 0)
-    return budget - int(told.get("activations_bytes") or 0) if budget > 0 else None
+    return max(0, budget - int(told.get("activations_bytes") or 0)) if budget > 0 else None

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerPlace:
-    """A worker as the plan sees it."""
+    """A worker as the plan sees it: one whose room is known."""
 
     id: str
-    room_bytes: int | None = None  # for weights on its device; None: no limit is known
+    room_bytes: int  # for weights on its device
     resident: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()  # that it runs; empty: any
 
@@ -50,8 +51,9 @@ def place(
     """Spread models over workers.
 
     As many copies of a model as its work keeps busy come first, then whatever copy saves most
-    expected loading a byte: the first ones of rare models before the tenth of a common one. A model
-    stays where it is resident if it may; others go where most room is left.
+    expected loading a byte: the first ones of rare models before the tenth of a common one. Workers
+    that run few models alone are filled before those that run any. A model stays where it is
+    resident if it may; others go where most room is left.
 
     Args:
         workers: who there is, in any order.
@@ -59,20 +61,25 @@ def place(
         horizon_s: over which the uses are expected.
     """
     wanted = {model: each for model, each in demand.items() if each.uses > 0}
-    copies = _count_copies(workers, wanted, horizon_s)
-    rooms = _Rooms(workers)
-    # First copies before all others, the largest first: small ones find room in what is left.
-    largest_first = sorted(copies, key=lambda model: (-wanted[model].num_bytes, model))
-    waves = [(model, 1) for model in largest_first]
-    waves += [(model, copies[model] - 1) for model in largest_first if copies[model] > 1]
-    for model, count in waves:
-        rooms.settle(model, count, wanted[model].num_bytes)
+    pools = _pools_of(workers)
+    homes = _homes(pools, wanted, horizon_s)
+    copies = dict.fromkeys(wanted, 0)
+    for pool in pools:
+        firsts = [model for model, home in homes.items() if home is pool]
+        copies |= dict.fromkeys(pool.settle_firsts(firsts, wanted), 1)
+    _spread(
+        wanted,
+        copies,
+        horizon_s,
+        lambda model: any(pool.settle(model, wanted[model].num_bytes) for pool in pools),
+    )
     return Placement(
         models={
             worker_id: tuple(sorted(models, key=lambda model: (-wanted[model].uses, model)))
-            for worker_id, models in rooms.held.items()
+            for pool in pools
+            for worker_id, models in pool.held.items()
         },
-        copies=copies,
+        copies={model: count for model, count in copies.items() if count},
     )
 
 
@@ -89,7 +96,7 @@ def exchange(
     *,
     resident: Sequence[str],
     held: Collection[str],
-    room_bytes: int | None,
+    room_bytes: int,
     sizes: Mapping[str, int],
 ) -> Exchange:
     """Return what an idle worker should exchange, so that some worker has each planned model.
@@ -101,12 +108,12 @@ def exchange(
         part: what the worker should hold.
         resident: what it holds, the least useful first.
         held: what anybody holds or is loading.
-        room_bytes: for weights on its device; None: no limit is known.
+        room_bytes: for weights on its device.
         sizes: bytes by model.
     """
     missing = tuple(model for model in part if model not in held)
-    if room_bytes is None or not missing:
-        return Exchange(missing=missing)
+    if not missing:
+        return Exchange()
     needed = sum(sizes.get(model, 0) for model in (*missing, *resident)) - room_bytes
     leaving: list[str] = []
     for model in resident:
@@ -116,28 +123,40 @@ def exchange(
     return Exchange(missing=missing, leaving=tuple(leaving))
 
 
-def _count_copies(
-    workers: Sequence[WorkerPlace], wanted: Mapping[str, ModelDemand], horizon_s: float
-) -> dict[str, int]:
-    """Return how many copies of each model there should be: the dearest first, until full."""
-    free = sum(not worker.models for worker in workers)  # these run any model
-    bound = [worker for worker in workers if worker.models]
-    limits = {model: free + sum(model in worker.models for worker in bound) for model in wanted}
-    rooms = [worker.room_bytes for worker in workers]
-    total = None if None in rooms else sum(room for room in rooms if room is not None)
-    copies = dict.fromkeys(wanted, 0)
-    heap = [(-_value(each, 0, horizon_s), model) for model, each in wanted.items()]
+def _homes(
+    pools: Sequence[_Pool], wanted: Mapping[str, ModelDemand], horizon_s: float
+) -> dict[str, _Pool]:
+    """Return which models get a copy, and where their first: as if each pool were one worker."""
+    found: dict[str, _Pool] = {}
+
+    def take(model: str) -> bool:
+        for pool in pools:
+            if pool.count(model, wanted[model].num_bytes):
+                found.setdefault(model, pool)
+                return True
+        return False
+
+    _spread(wanted, dict.fromkeys(wanted, 0), horizon_s, take)
+    return found
+
+
+def _spread(
+    wanted: Mapping[str, ModelDemand],
+    copies: dict[str, int],
+    horizon_s: float,
+    take: Callable[[str], bool],
+) -> None:
+    """Add copies, the dearest first, until none is taken any more."""
+    heap = [(-_value(each, copies[model], horizon_s), model) for model, each in wanted.items()]
     heapq.heapify(heap)
-    used = 0
     while heap:
-        _, model = heapq.heappop(heap)
-        num_bytes = wanted[model].num_bytes
-        if copies[model] >= limits[model] or (total is not None and used + num_bytes > total):
-            continue
-        copies[model] += 1
-        used += num_bytes
-        heapq.heappush(heap, (-_value(wanted[model], copies[model], horizon_s), model))
-    return {model: count for model, count in copies.items() if count}
+        model = heap[0][1]
+        if take(model):
+            copies[model] += 1
+            value = _value(wanted[model], copies[model], horizon_s)
+            heapq.heapreplace(heap, (-value, model))
+        else:
+            heapq.heappop(heap)
 
 
 def _value(demand: ModelDemand, copies: int, horizon_s: float) -> float:
@@ -150,66 +169,121 @@ def _value(demand: ModelDemand, copies: int, horizon_s: float) -> float:
     return saved_s / max(1, demand.num_bytes)
 
 
-class _Rooms:
-    """What is left on each worker while a plan is made."""
+def _pools_of(workers: Sequence[WorkerPlace]) -> list[_Pool]:
+    """Return the workers by what they run: those that run least first, those that run any last."""
+    by_models: dict[frozenset[str], list[WorkerPlace]] = defaultdict(list)
+    for worker in workers:
+        by_models[worker.models].append(worker)
+    keys = sorted(by_models, key=lambda models: (not models, len(models), sorted(models)))
+    return [_Pool(by_models[key]) for key in keys]
+
+
+class _Pool:
+    """Workers that run the same models."""
 
     def __init__(self, workers: Sequence[WorkerPlace]) -> None:
-        self._workers = {worker.id: worker for worker in sorted(workers, key=lambda it: it.id)}
-        self._free = {
-            worker.id: math.inf if worker.room_bytes is None else float(worker.room_bytes)
-            for worker in self._workers.values()
-        }
-        self.held: dict[str, list[str]] = {worker_id: [] for worker_id in self._workers}
-        self._holders: dict[str, list[str]] = {}
-        for worker in self._workers.values():
-            for model in worker.resident:
-                self._holders.setdefault(model, []).append(worker.id)
-        # The roomiest first; an entry that is not a worker's present order is out of date.
-        self._heap = [self._order(worker_id) for worker_id in self._workers]
-        heapq.heapify(self._heap)
+        self._workers = workers
+        self._models = workers[0].models
+        self._rooms = _Rooms(workers)
+        self._left = sum(worker.room_bytes for worker in workers)
+        self._counts: dict[str, int] = {}  # how many more workers are large enough
 
-    def settle(self, model: str, count: int, num_bytes: int) -> None:
-        """Give a model to so many more workers, as far as it fits: to those that hold it first."""
-        holders = [
-            worker_id
-            for worker_id in self._holders.get(model, ())
-            if self._may_take(worker_id, model, num_bytes)
-        ]
-        homes = heapq.nsmallest(count, holders, key=self._order)
-        for worker_id in homes:
-            self._take(worker_id, model, num_bytes)
-        passed: list[tuple[float, int, str]] = []
-        left = count - len(homes)
-        while left > 0 and self._heap:
-            order = heapq.heappop(self._heap)
-            worker_id = order[-1]
-            if order != self._order(worker_id):
-                continue
-            if self._may_take(worker_id, model, num_bytes):
-                self._take(worker_id, model, num_bytes)
-                left -= 1
-                continue
-            passed.append(order)
-            if self._free[worker_id] < num_bytes:
-                break  # nobody has more room
-        for order in passed:
-            heapq.heappush(self._heap, order)
+    @property
+    def held(self) -> Mapping[str, list[str]]:
+        """What was settled, by worker."""
+        return self._rooms.held
 
-    def _may_take(self, worker_id: str, model: str, num_bytes: int) -> bool:
-        return (
-            self._free[worker_id] >= num_bytes
-            and model not in self.held[worker_id]
-            and _runs(self._workers[worker_id], model)
+    def count(self, model: str, num_bytes: int) -> bool:
+        """Count a copy against the room of all of them; False if it is too much."""
+        if model not in self._counts:
+            self._counts[model] = self._runs(model) * sum(
+                worker.room_bytes >= num_bytes for worker in self._workers
+            )
+        if not self._counts[model] or num_bytes > self._left:
+            return False
+        self._counts[model] -= 1
+        self._left -= num_bytes
+        return True
+
+    def settle_firsts(
+        self, models: Sequence[str], wanted: Mapping[str, ModelDemand]
+    ) -> Collection[str]:
+        """Settle a copy of each as far as it fits; return which did. Comes before any other.
+
+        The largest first: small ones find room in what is left. Where that leaves out what is
+        dearer, the dearest first.
+        """
+        orders = (
+            sorted(models, key=lambda model: (-wanted[model].num_bytes, model)),
+            sorted(models, key=lambda model: (-_density(wanted[model]), model)),
         )
+        best: set[str] = set()
+        for order in orders:
+            rooms = _Rooms(self._workers)
+            found = {model for model in order if rooms.settle(model, wanted[model].num_bytes)}
+            if _saved_s(found, wanted) > _saved_s(best, wanted):
+                self._rooms, best = rooms, found
+            if len(found) == len(order):
+                break
+        return best
 
-    def _take(self, worker_id: str, model: str, num_bytes: int) -> None:
-        self.held[worker_id].append(model)
-        self._free[worker_id] -= num_bytes
-        heapq.heappush(self._heap, self._order(worker_id))
+    def settle(self, model: str, num_bytes: int) -> bool:
+        """Give a model to one more worker; False if none can take it."""
+        return self._runs(model) and self._rooms.settle(model, num_bytes)
 
-    def _order(self, worker_id: str) -> tuple[float, int, str]:
-        return -self._free[worker_id], len(self.held[worker_id]), worker_id
+    def _runs(self, model: str) -> bool:
+        return not self._models or model in self._models
 
 
-def _runs(worker: WorkerPlace, model: str) -> bool:
-    return not worker.models or model in worker.models
+def _density(demand: ModelDemand) -> float:
+    """Return the loading that a first copy saves, a byte."""
+    return demand.uses * demand.load_s / max(1, demand.num_bytes)
+
+
+def _saved_s(models: Collection[str], wanted: Mapping[str, ModelDemand]) -> float:
+    """Return the loading that first copies save, added up in the same order everywhere."""
+    return sum(wanted[model].uses * wanted[model].load_s for model in sorted(models))
+
+
+# Whether a model is not resident there, then the roomiest first, then whoever has least to hold.
+_Order = tuple[bool, int, int, str]
+
+
+class _Rooms:
+    """What is left on each worker of a pool while a plan is made."""
+
+    def __init__(self, workers: Sequence[WorkerPlace]) -> None:
+        self._workers = workers
+        self._free = {worker.id: worker.room_bytes for worker in workers}
+        self.held: dict[str, list[str]] = {worker_id: [] for worker_id in sorted(self._free)}
+        # For each model who may still take it. Room only shrinks, so that an entry that is out of
+        # date stands too far to the front, and is put right when it gets there.
+        self._heaps: dict[str, list[_Order]] = {}
+
+    def settle(self, model: str, num_bytes: int) -> bool:
+        """Give a model to one more worker, to one that holds it if it fits there."""
+        heap = self._heaps.get(model)
+        if heap is None:
+            heap = self._heaps[model] = [
+                self._order(worker.id, is_new=model not in worker.resident)
+                for worker in self._workers
+            ]
+            heapq.heapify(heap)
+        while heap:
+            is_new, negative_free, _, worker_id = heap[0]
+            free = self._free[worker_id]
+            if negative_free != -free:
+                heapq.heapreplace(heap, self._order(worker_id, is_new=is_new))
+            elif free >= num_bytes:
+                heapq.heappop(heap)
+                self.held[worker_id].append(model)
+                self._free[worker_id] = free - num_bytes
+                return True
+            elif is_new:
+                return False  # nobody has more room
+            else:
+                heapq.heappop(heap)
+        return False
+
+    def _order(self, worker_id: str, *, is_new: bool) -> _Order:
+        return is_new, -self._free[worker_id], len(self.held[worker_id]), worker_id

@@ -1,4 +1,4 @@
-"""When which model is used: uses by hour of the week, older weeks counting less."""
+"""When which model is used, and how long: by hour of the week, older weeks counting less."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ourvidz.core.phase import Phase
+from ourvidz.perf.record import PerformanceRecord
+
 _HOUR_S = 3600.0
 _WEEK_HOURS = 168
 _DAY_HOURS = 24
 # A use of this long ago counts half: some weeks make a pattern, and last year's is forgotten.
 HALF_LIFE_S = 14 * 24 * _HOUR_S
+_MEAN_OF = 50  # jobs, about: another GPU or release shows within some dozens
+
+# What a run takes only until a worker is warm.
+_ONCE = (
+    Phase.STARTUP,
+    Phase.ENHANCE_LOAD,
+    Phase.LOAD_TEXT_ENCODER,
+    Phase.LOAD_TRANSFORMER,
+    Phase.LOAD_UNET,
+    Phase.LOAD_VAE,
+    Phase.COMPILE,
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,9 +40,21 @@ class Usage:
     _weeks: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     _seen: set[int] = field(default_factory=set[int])  # hours since the epoch that count as a week
     _since_s: float | None = None
+    _work: dict[str, tuple[int, float]] = field(  # jobs that told it, up to so many; their mean
+        default_factory=dict[str, tuple[int, float]]
+    )
 
-    def add(self, model: str, at_s: float, uses: float = 1.0) -> None:
-        """Count uses of a model at a time (Unix seconds)."""
+    def add(
+        self, model: str, at_s: float, uses: float = 1.0, *, work_s: float | None = None
+    ) -> None:
+        """Count uses of a model.
+
+        Args:
+            model: its id.
+            at_s: when, in Unix seconds.
+            uses: how many.
+            work_s: seconds of a worker that each took; None: nobody knows.
+        """
         if self._since_s is None:
             self._since_s = at_s
         weight = 2 ** ((at_s - self._since_s) / self.half_life_s)
@@ -36,6 +63,14 @@ class Usage:
         if hour not in self._seen:
             self._seen.add(hour)
             self._weeks[hour % _WEEK_HOURS] += weight
+        if work_s is not None:
+            count, mean_s = self._work.get(model, (0, 0.0))
+            count = min(count + 1, _MEAN_OF)
+            self._work[model] = count, mean_s + (work_s - mean_s) / count
+
+    def work_s(self, model: str) -> float:
+        """Return the mean seconds of a worker that a use took lately; 0 where nobody told it."""
+        return self._work.get(model, (0, 0.0))[1]
 
     def knows(self, model: str) -> bool:
         """Whether a model was ever used."""
@@ -67,3 +102,20 @@ class Usage:
         if not alike:
             return 0.0
         return sum(uses.get(each, 0.0) for each in alike) / sum(self._weeks[each] for each in alike)
+
+
+def work_by_model(record: PerformanceRecord) -> dict[str, float | None]:
+    """Return the models that a job used, with the seconds of a warm worker that each took.
+
+    Without loading and compiling; of a batch, the job's share. None: nobody measured it.
+    """
+    enhance_s = record.phases_s.get(Phase.ENHANCE_RUN.value, 0.0)
+    run_s = record.run_s
+    if run_s is not None:
+        run_s -= enhance_s + sum(record.phases_s.get(phase.value, 0.0) for phase in _ONCE)
+        run_s = max(0.0, run_s) / (1 + record.batched_with)
+    took: dict[object, float | None] = {
+        record.workload.get("enhancer"): enhance_s or None,
+        record.workload.get("model"): run_s,
+    }
+    return {model: seconds for model, seconds in took.items() if isinstance(model, str)}

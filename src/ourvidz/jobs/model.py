@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ourvidz.core.job import JobState
-from ourvidz.core.request import GenerationRequest
+from ourvidz.core.request import GenerationRequest, MediaType
 
 Json = Mapping[str, Any]
 
@@ -139,6 +139,7 @@ class Job:
     callbacks: tuple[Callback, ...]
     legacy: Json | None
     is_favourite: bool = False  # somebody marked it
+    changed_at: float = 0.0  # of anything about it; what is no event leaves event_seq
 
     @property
     def is_terminal(self) -> bool:
@@ -266,6 +267,27 @@ class Demand:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingClass:
+    """Jobs of a kind and medium that may run now."""
+
+    kind: JobKind
+    media_type: MediaType
+    num_jobs: int
+    num_overdue: int  # of those
+    predicted_s: float  # all of theirs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CameJob:
+    """A job of the last while, whatever became of it."""
+
+    kind: JobKind
+    media_type: MediaType
+    created_at: float
+    predicted_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerCommand:
     """What an operator asks of a worker: ``load`` or ``unload`` a model, or ``drain``."""
 
@@ -338,6 +360,20 @@ class QueueLoad:
     num_queued: int  # paused ones left out
     queued_s: float
     running_s: float  # what running jobs still need
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueuedWork:
+    """Jobs of one lane that could be claimed now."""
+
+    lane: str  # kind:model
+    num_jobs: int
+    predicted_s: float  # of one worker, all of them together
+
+    @property
+    def model(self) -> str:
+        """The model that the jobs need first."""
+        return self.lane.partition(":")[2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

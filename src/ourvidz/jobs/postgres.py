@@ -13,7 +13,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, LiteralString, TypeVar, cast
 
 from ourvidz.core.clock import Clock
-from ourvidz.core.errors import IllegalState, MissingDependency, StoreFull, StoreUnavailable
+from ourvidz.core.errors import (
+    IllegalState,
+    MissingDependency,
+    NotFound,
+    StoreFull,
+    StoreUnavailable,
+)
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.migrate import VERSION_TABLE, Migration, apply, shipped_migrations
 from ourvidz.jobs.statements import POSTGRES
@@ -268,5 +274,7 @@ def _mapped_errors() -> Generator[None]:
         raise StoreFull(hint="Free space on the database server.") from error
     except errors.UniqueViolation as error:
         raise IllegalState("A row of that id is stored already.") from error
+    except errors.ForeignKeyViolation as error:
+        raise NotFound("What this belongs to is not there any more.") from error
     except _LOST as error:
         raise StoreUnavailable() from error  # never the driver's text: it may name hosts and users

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from ourvidz.core.job import JobState
-from ourvidz.core.request import GenerationRequest
+from ourvidz.core.request import GenerationRequest, MediaType
 from ourvidz.jobs.database import Row
 from ourvidz.jobs.model import (
     ApiKey,
     Attempt,
     Callback,
+    CameJob,
     Event,
     EventKind,
     Job,
@@ -25,6 +26,7 @@ from ourvidz.jobs.model import (
     Source,
     StoredAsset,
     StoredRecord,
+    WaitingClass,
     WorkerCommand,
     WorkerInfo,
 )
@@ -156,6 +158,7 @@ def job_of(row: Row) -> Job:
         callbacks=callbacks_of(row),
         legacy=from_json(row["legacy"]),
         is_favourite=bool(row["is_favourite"]),
+        changed_at=row["changed_at"],
     )
 
 
@@ -245,6 +248,27 @@ def worker_params(worker: WorkerInfo) -> dict[str, Any]:
         "jobs": to_json(worker.jobs),
         "facts": to_json(worker.facts),
     }
+
+
+def waiting_class_of(row: Row) -> WaitingClass:
+    """Return a row of ``waiting_classes``."""
+    return WaitingClass(
+        kind=JobKind(row["kind"]),
+        media_type=MediaType(row["media_type"]),
+        num_jobs=row["num_jobs"],
+        num_overdue=row["num_overdue"],
+        predicted_s=row["predicted_s"],
+    )
+
+
+def came_job_of(row: Row) -> CameJob:
+    """Return a row of ``newest_classes``."""
+    return CameJob(
+        kind=JobKind(row["kind"]),
+        media_type=MediaType(row["media_type"]),
+        created_at=row["created_at"],
+        predicted_s=row["predicted_s"],
+    )
 
 
 def command_of(row: Row) -> WorkerCommand:

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ourvidz.core.clock import Clock
-from ourvidz.core.errors import ConfigInvalid, IllegalState, StoreFull, StoreUnavailable
+from ourvidz.core.errors import (
+    ConfigInvalid,
+    IllegalState,
+    NotFound,
+    StoreFull,
+    StoreUnavailable,
+)
 from ourvidz.jobs.clocks import MAX_IDLE_DRIFT_S, BootClock
 from ourvidz.jobs.database import Row, Transaction
 from ourvidz.jobs.migrate import VERSION_TABLE, Migration, apply, shipped_migrations
@@ -296,6 +302,8 @@ def _mapped_errors() -> Generator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            raise NotFound("What this belongs to is not there any more.") from error
         raise IllegalState("A row of that id is stored already.") from error
     except sqlite3.Error as error:
         if _code_of(error) == sqlite3.SQLITE_FULL:

@@ -17,6 +17,7 @@ from ourvidz.jobs.model import (
     Attempt,
     Beat,
     BeatReply,
+    CameJob,
     Dedup,
     Demand,
     Event,
@@ -28,11 +29,13 @@ from ourvidz.jobs.model import (
     NewJob,
     OutboxItem,
     QueueCounts,
+    QueuedWork,
     QueueLoad,
     Quotas,
     StoredAsset,
     StoredRecord,
     Submission,
+    WaitingClass,
     WorkerCommand,
     WorkerInfo,
 )
@@ -41,6 +44,7 @@ from ourvidz.jobs.ratings import BlindTest, Rating, Vote
 from ourvidz.jobs.rows import (
     asset_of,
     attempt_of,
+    came_job_of,
     command_of,
     event_of,
     fold,
@@ -52,6 +56,7 @@ from ourvidz.jobs.rows import (
     record_of,
     texts,
     to_json,
+    waiting_class_of,
     worker_of,
     worker_params,
 )
@@ -60,6 +65,7 @@ _PURGE_EVERY_S = 60.0
 _USE_KEPT_S = 32 * 24 * 3600.0
 _SETTLED_KEPT_S = 7 * 24 * 3600.0
 _DELETION_KEPT_S = 3600.0  # longer than anyone needs who looks every second
+_WORKER_KEPT_S = 24 * 3600.0  # since its last sign of life
 _NOTE_USE_EVERY_S = 60.0
 _MOST_COUNTED = 8  # jobs of one lane, of what comes
 _NEWEST_JOBS = 200  # that tell which models are used
@@ -186,6 +192,14 @@ class SqlStore:
             )
 
         return self._db.read(body)
+
+    def queued_work(self) -> tuple[QueuedWork, ...]:
+        """Return what could be claimed now, by lane: paused and delayed jobs left out."""
+        rows = self._db.read(lambda tx: tx.rows("queued_work", now=tx.now))
+        return tuple(
+            QueuedWork(lane=row["lane"], num_jobs=row["n"], predicted_s=row["seconds"])
+            for row in sorted(rows, key=lambda row: row["lane"])
+        )
 
     def counts(self, *, tenant: str | None = None) -> QueueCounts:
         """Return how many jobs stand where."""
@@ -343,6 +357,20 @@ class SqlStore:
             lambda tx: tx.rows("demand", since=tx.now - within_s, limit=_NEWEST_JOBS)
         )
         return claiming.used_models(rows)
+
+    def waiting_classes(self, *, overdue_s: float) -> tuple[WaitingClass, ...]:
+        """Return what may run now by kind and medium; who waits longer is overdue."""
+        rows = self._db.read(
+            lambda tx: tx.rows("waiting_classes", now=tx.now, overdue_before=tx.now - overdue_s)
+        )
+        return tuple(waiting_class_of(row) for row in rows)
+
+    def came(self, *, within_s: float, limit: int) -> tuple[CameJob, ...]:
+        """Return the jobs of the last ``within_s``, newest first, no more than ``limit``."""
+        rows = self._db.read(
+            lambda tx: tx.rows("newest_classes", since=tx.now - within_s, limit=limit)
+        )
+        return tuple(came_job_of(row) for row in rows)
 
     def beat(
         self, worker_id: str, beats: Sequence[Beat], *, lease_s: float
@@ -976,3 +1004,4 @@ def _purge(tx: Transaction) -> None:
     tx.run("purge_use", before=tx.now - _USE_KEPT_S)
     tx.run("purge_deletions", before=tx.now - _DELETION_KEPT_S)
     tx.run("purge_outbox", before=tx.now - _SETTLED_KEPT_S)
+    tx.run("purge_workers", before=tx.now - _WORKER_KEPT_S)

@@ -18,6 +18,7 @@ from ourvidz.jobs.model import (
     Attempt,
     Beat,
     BeatReply,
+    CameJob,
     Dedup,
     Demand,
     Event,
@@ -29,11 +30,13 @@ from ourvidz.jobs.model import (
     NewJob,
     OutboxItem,
     QueueCounts,
+    QueuedWork,
     QueueLoad,
     Quotas,
     StoredAsset,
     StoredRecord,
     Submission,
+    WaitingClass,
     WorkerCommand,
     WorkerInfo,
 )
@@ -137,6 +140,10 @@ class JobStore(Protocol):
         """Return the work before a queued job; None: all that there is."""
         ...
 
+    def queued_work(self) -> tuple[QueuedWork, ...]:
+        """Return what could be claimed now, by lane: paused and delayed jobs left out."""
+        ...
+
     def counts(self, *, tenant: str | None = None) -> QueueCounts:
         """Return how many jobs stand where."""
         ...
@@ -232,6 +239,17 @@ class JobStore(Protocol):
         """
         ...
 
+    def waiting_classes(self, *, overdue_s: float) -> tuple[WaitingClass, ...]:
+        """Return what may run now by kind and medium; who waits longer is overdue.
+
+        Paused and delayed jobs are left out. It reads what is queued and nothing else.
+        """
+        ...
+
+    def came(self, *, within_s: float, limit: int) -> tuple[CameJob, ...]:
+        """Return the jobs of the last ``within_s``, newest first, no more than ``limit``."""
+        ...
+
     def beat(
         self, worker_id: str, beats: Sequence[Beat], *, lease_s: float
     ) -> Mapping[str, BeatReply]:
@@ -314,7 +332,11 @@ class JobStore(Protocol):
         ...
 
     def command_worker(self, worker_id: str, verb: str, model: str | None = None) -> None:
-        """Leave a command for a worker."""
+        """Leave a command for a worker.
+
+        Raises:
+            NotFound: no such worker, or it went while it was asked.
+        """
         ...
 
     def take_commands(self, worker_id: str) -> tuple[WorkerCommand, ...]:

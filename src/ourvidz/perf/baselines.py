@@ -14,15 +14,14 @@ from ourvidz.perf.grouping import group_id, in_groups, preset_of, series_id
 from ourvidz.perf.measures import Column, columns_of
 from ourvidz.perf.plain import plain
 from ourvidz.perf.record import Origin, PerformanceRecord
-from ourvidz.perf.stats import Interval, Summary, flag_outliers, summarize, wilson_interval
+from ourvidz.perf.stats import Summary, flag_outliers, summarize
+from ourvidz.perf.success import SuccessRate, success_rate
 
 # From here a baseline is established, and from here on both sides an end to end verdict is made.
 ESTABLISHED_N = 5
 # Below it, any two values close together make an outlier of the third.
 _SMALLEST_FOR_OUTLIERS = 5
 _MOST_KEPT = 1024  # summaries
-_CANCELLED = "cancelled"
-_REFUSED = "enhancement_refused"
 
 
 class BaselineStatus(StrEnum):
@@ -41,16 +40,6 @@ class LeftOut:
     id: str
     at: datetime
     reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SuccessRate:
-    """How many jobs succeeded, over all states: one that failed while loading has none."""
-
-    successes: int
-    n: int
-    share: float
-    interval: Interval  # Wilson
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,9 +153,8 @@ def _baseline(
 ) -> Baseline:
     newest = group[-1]
     series = series_id(newest)
-    begins_with = accepted_since(decisions, series)
-    if begins_with is not None and newest.at < begins_with.finding.from_at:
-        begins_with = None  # a group of before the change stays what it was
+    # A group of before a change stays what it was: as it is, or as an earlier one was accepted.
+    begins_with = accepted_since(decisions, series, until=newest.at)
     counted: list[PerformanceRecord] = []
     left_out: list[LeftOut] = []
     for record in group:
@@ -232,23 +220,11 @@ def _outliers(records: Sequence[PerformanceRecord], column: Column) -> tuple[str
 def _success_rates(
     groups: Iterable[tuple[str, Sequence[PerformanceRecord]]],
 ) -> dict[str, SuccessRate]:
-    counts: dict[str, tuple[int, int]] = {}
+    by_kind: dict[str, list[PerformanceRecord]] = {}
     for kind, group in groups:
-        # Cancelled is a person's wish, no failure.
-        ended = [each for each in group if each.failure != _CANCELLED]
-        clean = [each for each in ended if each.is_success and _REFUSED not in each.flags]
-        successes, n = counts.get(kind, (0, 0))
-        counts[kind] = (successes + len(clean), n + len(ended))
-    return {
-        kind: SuccessRate(
-            successes=successes,
-            n=n,
-            share=successes / n,
-            interval=wilson_interval(successes, n),
-        )
-        for kind, (successes, n) in counts.items()
-        if n
-    }
+        by_kind.setdefault(kind, []).extend(group)
+    rates = {kind: success_rate(records) for kind, records in by_kind.items()}
+    return {kind: rate for kind, rate in rates.items() if rate is not None}
 
 
 def _kind(record: PerformanceRecord) -> str:

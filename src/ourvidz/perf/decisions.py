@@ -169,12 +169,22 @@ def standing_decisions(decisions: Iterable[Decision]) -> dict[str, Decision]:
     }
 
 
-def accepted_since(decisions: Iterable[Decision], series: str) -> Decision | None:
-    """Return the accepted change with which a series' baseline begins: the latest in time."""
+def accepted_since(
+    decisions: Iterable[Decision], series: str, *, until: datetime | None = None
+) -> Decision | None:
+    """Return the accepted change with which a series' baseline begins: the latest in time.
+
+    Args:
+        decisions: All so far.
+        series: Its id.
+        until: Of the changes up to then, that moment included; None for all.
+    """
     accepted = [
         each
         for each in standing_decisions(decisions).values()
-        if each.verb is Verb.ACCEPT and each.finding.series == series
+        if each.verb is Verb.ACCEPT
+        and each.finding.series == series
+        and (until is None or each.finding.from_at <= until)
     ]
     return max(accepted, key=lambda each: each.finding.from_at, default=None)
 

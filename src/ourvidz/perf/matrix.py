@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ourvidz.perf.baselines import Baseline, BaselineStatus, SuccessRate, baselines
+from ourvidz.perf.baselines import Baseline, BaselineStatus, baselines
 from ourvidz.perf.decisions import Decision, Verb
 from ourvidz.perf.grouping import BASELINE_PRESET
 from ourvidz.perf.measures import TOTAL, measures_of
@@ -14,6 +14,7 @@ from ourvidz.perf.plain import plain
 from ourvidz.perf.record import Origin, PerformanceRecord
 from ourvidz.perf.scoring import alarms_of, watches_of
 from ourvidz.perf.stats import Interval, median
+from ourvidz.perf.success import SuccessRate
 from ourvidz.perf.trend import Change, Note, Series, trends
 
 NO_TREND = "unknown"
@@ -100,7 +101,7 @@ def matrix(
     series = {
         each.id: each for each in trends(listed, decisions=decisions, notes=notes, measures={TOTAL})
     }
-    said = _warnings(found)
+    said = _warnings(found, decisions)
     history = _history(listed)
     rows: list[MatrixRow] = []
     for job_type in [*job_types, *_others(found, job_types)]:
@@ -221,11 +222,11 @@ def _notes(baseline: Baseline, series: Series, change: Change | None) -> list[st
     return [*notes, *(candidate.text for candidate in series.candidates)]
 
 
-def _warnings(found: Sequence[Baseline]) -> dict[str, list[str]]:
+def _warnings(found: Sequence[Baseline], decisions: Sequence[Decision]) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
-    for watch in watches_of(found):
+    for watch in watches_of(found, decisions=decisions):
         said.setdefault(watch.group, []).append(watch.text)
-    for alarm in alarms_of(found):
+    for alarm in alarms_of(found, decisions=decisions):
         said.setdefault(alarm.group, []).append(f"alarm: {alarm.text}")
     return said
 

@@ -27,6 +27,7 @@ from ourvidz.perf.grouping import (
 from ourvidz.perf.plain import digest, flatten
 from ourvidz.perf.record import Origin, PerformanceRecord
 from ourvidz.perf.stats import Interval, bootstrap_interval, median, wilson_interval
+from ourvidz.perf.success import counts_for_success, is_clean_success
 
 # From so many runs in one environment and state a baseline is established.
 ESTABLISHED_RUNS = 5
@@ -167,7 +168,8 @@ def measure_records(
         case "total_s" | "phases_s":
             return _seconds(fitting, measure, latest=latest)
         case "success_rate":
-            return _share(fitting, [record for record in fitting if record.is_success])
+            ended = [record for record in fitting if counts_for_success(record)]
+            return _share(ended, [record for record in ended if is_clean_success(record)])
         case "state_share":
             hits = [record for record in fitting if record.state == measure.state]
             return _share(fitting, hits)

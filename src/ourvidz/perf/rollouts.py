@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any, cast
 
 from ourvidz.catalog.rollouts import SETTING, Arm
-from ourvidz.perf.baselines import SuccessRate, left_out_reasons
+from ourvidz.perf.baselines import left_out_reasons
 from ourvidz.perf.comparison import Incomparable, difference, key_of
 from ourvidz.perf.plain import plain
 from ourvidz.perf.record import PerformanceRecord
-from ourvidz.perf.stats import wilson_interval
+from ourvidz.perf.success import SuccessRate, success_rate
 from ourvidz.perf.verdicts import Verdict, judge_runs
 
 # What fidelity decides of the environment's part that decides: draft tells whether 8 bits are on.
@@ -105,17 +105,9 @@ def _result(
 
 
 def _arm(arm: Arm, records: Sequence[PerformanceRecord]) -> ArmResult:
-    ended = [each for each in records if each.failure != "cancelled"]
-    successes = sum(each.is_success for each in ended)
-    success = None
-    if ended:
-        success = SuccessRate(
-            successes=successes,
-            n=len(ended),
-            share=successes / len(ended),
-            interval=wilson_interval(successes, len(ended)),
-        )
-    return ArmResult(arm=arm, jobs=len(records), success=success, clean=len(_clean(records)))
+    return ArmResult(
+        arm=arm, jobs=len(records), success=success_rate(records), clean=len(_clean(records))
+    )
 
 
 def _pairs(

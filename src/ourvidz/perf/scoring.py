@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 from ourvidz.perf.baselines import Baseline, baseline_of, baselines
-from ourvidz.perf.decisions import Decision
+from ourvidz.perf.decisions import Decision, Effect, Verb, standing_decisions
+from ourvidz.perf.grouping import in_order
 from ourvidz.perf.measures import (
     TOTAL,
     Column,
@@ -23,6 +24,7 @@ from ourvidz.perf.record import PerformanceRecord
 from ourvidz.perf.stats import (
     Alarm,
     AlarmPolicy,
+    Direction,
     Interval,
     Prediction,
     PredictionMethod,
@@ -31,14 +33,18 @@ from ourvidz.perf.stats import (
     is_watched,
     median,
     prediction_interval,
+    standing_alarm,
 )
 from ourvidz.perf.stats.prediction import SMALLEST_N
 
 LEVEL = 0.99
 WINDOW = 5  # jobs, of which three slow ones are a sign to look
+# Three slow jobs are a sign to look now: what last ran so long before all else is none.
+_WATCH_AGE = timedelta(days=30)
 # What alarms are watched for: no more series than this leave the rule its power.
 _LARGEST_FAMILY_RUNS = 100
 _MOST_KEPT = 1024  # intervals
+_Watched: TypeAlias = tuple[str, str]  # a group's id and a measure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,14 +138,28 @@ def score_job(
 def watches(
     records: Iterable[PerformanceRecord], *, decisions: Sequence[Decision] = ()
 ) -> tuple[Watch, ...]:
-    """Return the groups of which three of the last five jobs were slow. One slow job never is."""
-    return watches_of(baselines(records, decisions=decisions, measures=()))
+    """Return the groups of which three of the last five jobs were slow. One slow job never is.
+
+    None whose last run is 30 days older than the installation's newest, and none of a change that
+    somebody ignores or investigates.
+    """
+    known = baselines(records, decisions=decisions, measures=())
+    return watches_of(known, decisions=decisions)
 
 
-def watches_of(known: Iterable[Baseline]) -> tuple[Watch, ...]:
+def watches_of(
+    known: Iterable[Baseline], *, decisions: Sequence[Decision] = ()
+) -> tuple[Watch, ...]:
     """Return the same as ``watches``, of baselines that were made already."""
+    known = tuple(known)
+    if not known:
+        return ()
+    oldest = max(each.last_at for each in known) - _WATCH_AGE
+    decided = _decided(decisions)
     found: list[Watch] = []
     for baseline in known:
+        if baseline.last_at < oldest:
+            continue
         runs = baseline.records
         first = max(0, len(runs) - WINDOW)
         scored = {runs[i].id: _total_score(runs, i) for i in range(first, len(runs))}
@@ -147,6 +167,10 @@ def watches_of(known: Iterable[Baseline]) -> tuple[Watch, ...]:
         if not is_watched(scores, of=WINDOW):
             continue
         slow = tuple(name for name, score in scored.items() if score is Score.SLOW)
+        begin = next(i for i in range(first, len(runs)) if runs[i].id == slow[0])
+        span = (runs[max(0, begin - WINDOW)].at, runs[-1].at)
+        if _is_decided(decided, baseline, span, Direction.SLOWER):
+            continue
         found.append(
             Watch(
                 group=baseline.id,
@@ -168,7 +192,10 @@ def alarms(
     """Return the alarms of a whole installation: at most 5 % of stable ones raise any.
 
     Every group and measure is a series; see ``stats.alarms``. A series begins with its baseline,
-    so accepting a change ends its alarm.
+    so accepting a change ends its alarm. An alarm stands until newer runs show the earlier level
+    again: the group's own or, where it runs no more, those of the groups that came after it in its
+    history. Of a change that somebody ignores or investigates there is no alarm; a further change
+    has one.
 
     Args:
         records: Any order.
@@ -177,17 +204,19 @@ def alarms(
         num_runs: Runs of each series over which the error is spent; more where one has more.
     """
     known = baselines(records, decisions=decisions, measures=())
-    return alarms_of(known, measures=measures, num_runs=num_runs)
+    return alarms_of(known, decisions=decisions, measures=measures, num_runs=num_runs)
 
 
 def alarms_of(
     known: Iterable[Baseline],
     *,
+    decisions: Sequence[Decision] = (),
     measures: Collection[str] | None = None,
     num_runs: int = _LARGEST_FAMILY_RUNS,
 ) -> tuple[RaisedAlarm, ...]:
     """Return the same as ``alarms``, of baselines that were made already."""
-    series: dict[tuple[str, str], tuple[Baseline, Column]] = {}
+    known = tuple(known)
+    series: dict[_Watched, tuple[Baseline, Column]] = {}
     for baseline in known:
         for name, column in columns_of(baseline.records).items():
             if is_judged(name) and (measures is None or name in measures):
@@ -196,14 +225,72 @@ def alarms_of(
         return ()
     longest = max(len(column.values) for _, column in series.values())
     policy = AlarmPolicy(num_series=len(series), num_runs=max(num_runs, longest))
+    decided = _decided(decisions)
+
+    def is_known(key: _Watched, alarm: Alarm) -> bool:
+        baseline, column = series[key]
+        runs = [baseline.records[place] for place in column.indices]
+        span = (runs[max(0, alarm.since - alarm.rule.w)].at, runs[alarm.run].at)
+        return _is_decided(decided, baseline, span, alarm.direction)
+
     found = installation_alarms(
-        {key: column.values for key, (_, column) in series.items()}, policy=policy
+        {key: column.values for key, (_, column) in series.items()},
+        policy=policy,
+        is_known=is_known,
     )
+
+    def stands(key: _Watched) -> bool:
+        baseline, column = series[key]
+        later = _later(baseline, known, key[1])
+        known_here = partial(is_known, key)
+        return not later or bool(
+            standing_alarm(column.values, policy, later=later, is_known=known_here)
+        )
+
     return tuple(
         _raised(*series[key], key[1], alarm)
         for key, alarm in found.items()
-        if _matters(alarm, key[1], series[key][1].values)
+        if stands(key) and _matters(alarm, key[1], series[key][1].values)
     )
+
+
+def _later(baseline: Baseline, known: Iterable[Baseline], measure: str) -> tuple[float, ...]:
+    """Return a measure's values of all that came in a group's history after its last run."""
+    runs = [
+        run
+        for other in known
+        if other.series == baseline.series and other.last_at > baseline.last_at
+        for run in other.records
+        if run.at > baseline.last_at
+    ]
+    column = columns_of(in_order(runs)).get(measure)
+    return column.values if column is not None else ()
+
+
+def _decided(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
+    """Return what people decided, as it stands now, by series."""
+    found: dict[str, list[Decision]] = {}
+    for decision in standing_decisions(decisions).values():
+        found.setdefault(decision.finding.series, []).append(decision)
+    return found
+
+
+def _is_decided(
+    decided: Mapping[str, Sequence[Decision]],
+    baseline: Baseline,
+    span: tuple[datetime, datetime],
+    direction: Direction,
+) -> bool:
+    """Whether somebody knows of a change within a span of time, or accepted what came after all."""
+    opposite = Effect.IMPROVEMENT if direction is Direction.SLOWER else Effect.REGRESSION
+    for decision in decided.get(baseline.series, ()):
+        finding = decision.finding
+        if decision.verb is Verb.ACCEPT:
+            if finding.from_at > baseline.last_at:
+                return True
+        elif span[0] <= finding.from_at <= span[1] and finding.effect is not opposite:
+            return True
+    return False
 
 
 def _raised(baseline: Baseline, column: Column, measure: str, alarm: Alarm) -> RaisedAlarm:

@@ -18,9 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ourvidz.core.errors import IllegalState, OurVidzError
+from ourvidz.engine.memory_plan import Speeds
 from ourvidz.fleet.peers import bytes_of, held_by_idle, places_of
 from ourvidz.fleet.placement import ModelDemand, exchange, place
-from ourvidz.fleet.usage import Usage
+from ourvidz.fleet.usage import Usage, work_by_model
 from ourvidz.jobs.model import Demand, WorkerInfo
 from ourvidz.jobs.store import JobStore
 from ourvidz.perf.records import record_from
@@ -43,6 +44,7 @@ _PAGE = 200  # records of one look: enough to follow, and none takes long from w
 _KEPT_WEEKS = 6
 _FIRST_RECORDS = 2000
 _WEEK_S = 7 * 24 * 3600.0
+_SPEEDS = Speeds()
 
 
 class Foresight:
@@ -156,7 +158,7 @@ class Foresight:
         return ahead + self._used if part is None else part
 
     def _part(self, upcoming: Sequence[Demand]) -> list[str] | None:
-        """Return this worker's part of the plan for all, None where it is the only one."""
+        """Return this worker's part of the plan for all, None where there is none with it."""
         places = places_of(self._peers)
         if len(places) < 2 or all(each.id != self._worker_id for each in places):
             return None
@@ -173,7 +175,10 @@ class Foresight:
             places,
             {
                 model: ModelDemand(
-                    uses=each, num_bytes=sizes.get(model, 0), load_s=max(1, sizes.get(model, 0))
+                    uses=each,
+                    work_s=self._usage.work_s(model),
+                    num_bytes=sizes.get(model, 0),
+                    load_s=max(1, sizes.get(model, 0)) / _SPEEDS.from_page_cache,
                 )
                 for model, each in sorted(uses.items())
             },
@@ -185,7 +190,7 @@ class Foresight:
         found = exchange(
             [model for model in part if self._usage.knows(model)],  # others may not be here at all
             resident=sorted(resident, key=lambda model: (uses.get(model, 0.0), model)),
-            held={model for peer in self._peers for model in peer.resident} | resident.keys(),
+            held={model for each in places for model in each.resident} | resident.keys(),
             room_bytes=own.room_bytes,
             sizes={**sizes, **resident},
         )
@@ -207,9 +212,9 @@ class Foresight:
         )
         for stored in records:
             record = record_from(stored)
-            for model in (record.workload.get("model"), record.workload.get("enhancer")):
-                if isinstance(model, str) and record.is_success:
-                    self._usage.add(model, stored.at)
+            if record.is_success:
+                for model, work_s in work_by_model(record).items():
+                    self._usage.add(model, stored.at, work_s=work_s)
         self._after = records[-1].id if records else self._after or 0
 
     def _expanded(self, demands: Sequence[Demand]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ourvidz.core.asset import Asset
 from ourvidz.core.enhancement import Enhancement
-from ourvidz.core.errors import OurVidzError
+from ourvidz.core.errors import EnhancementFailed, EnhancementRefused, OurVidzError
 from ourvidz.core.job import JobResult, Timing
 from ourvidz.core.phase import Phase, Span
 from ourvidz.core.request import GenerationRequest
@@ -16,6 +16,9 @@ from ourvidz.core.workload import settings_without_words, workload_facts
 BATCHED = "in one batch with other jobs"
 TOOK_TURNS = "took turns with other jobs"
 
+# The enhancer's verdicts on its answer, see ``Enhancement``.
+_USABLE = "usable"
+_REFUSED = "refused"
 _DIGITS = 6  # microseconds: what a host clock resolves
 _SHARED_SHARE = 0.01  # of a job's time: below, others' turns are a look at loading weights
 
@@ -100,7 +103,8 @@ def record_body(result: JobResult) -> dict[str, Any]:
         "image_s": _image_s(request, timing),
         "environment": dict(measured.environment) or {"told": dict(result.environment)},
     }
-    return {**_without_empty(body), "flags": [*measured.flags, *_company_flags(timing)]}
+    flags = (*measured.flags, *_enhancement_flags(result.enhancement), *_company_flags(timing))
+    return {**_without_empty(body), "flags": list(flags)}
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +182,14 @@ def _image_s(request: GenerationRequest, timing: Timing) -> float:
     waited_s = timing.phases_s.get(Phase.QUEUE_WAIT.value, 0.0) + timing.shared_s
     items = request.num_frames * request.num_images
     return round((timing.total_s - waited_s) / max(1, items), _DIGITS)
+
+
+def _enhancement_flags(enhancement: Enhancement | None) -> list[str]:
+    """Return why a job that was made from the person's own prompt is no clean run."""
+    if enhancement is None or enhancement.verdict == _USABLE:
+        return []
+    refused = enhancement.verdict == _REFUSED
+    return [EnhancementRefused.code if refused else EnhancementFailed.code]
 
 
 def _company_flags(timing: Timing) -> list[str]:

@@ -39,6 +39,7 @@ from ourvidz.jobs.store import JobStore
 from ourvidz.jobs.watching import GLANCE_S, ChangeWatch
 from ourvidz.policy.policy import ContentPolicy, Stage, require_allowed
 from ourvidz.storage.store import AssetStorage
+from ourvidz.worker.exits import DRAINED_BY_COMMAND
 from ourvidz.worker.foresight import Foresight
 from ourvidz.worker.heartbeat import Attempt, Heartbeat, Stop
 from ourvidz.worker.history import History
@@ -159,12 +160,18 @@ class WorkerService:
         self._left_since_s: float | None = None  # a job waits that was left to another worker
         self._encoded_key: str | None = None
         self._is_broken = False
+        self._is_sent_away = False  # by a command: it is not to be started again
         self._is_store_down = False
 
     # What others call, from any thread
 
     def run(self) -> int:
-        """Work until ``stop``; return the exit status: 0, or 1 if the device was lost."""
+        """Work until ``stop``.
+
+        Returns:
+            The exit status: 0, 1 if the device was lost, ``DRAINED_BY_COMMAND`` if a person had
+            this worker drained.
+        """
         logging.getLogger("ourvidz").addHandler(self._log_handler)
         self._sweep_work()
         try:
@@ -181,6 +188,8 @@ class WorkerService:
                 sizes={it.id: int(it.size_gib * 2**30) for it in self._catalogue.models.values()},
             )
             self._drive()
+            if self._is_sent_away:
+                return DRAINED_BY_COMMAND
             return 1 if self._is_broken else 0
         finally:
             self._close()
@@ -599,6 +608,7 @@ class WorkerService:
 
     def _on_command(self, verb: str, model: str | None) -> None:
         if verb == "drain":
+            self._is_sent_away = True
             self.stop()
         elif verb in {"load", "unload"} and model is not None:
             self._operator_pool.submit(self._change_residency, verb, model)

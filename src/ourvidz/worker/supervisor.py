@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from ourvidz.catalog.config import Settings
 from ourvidz.fleet.policy import PolicyKind, fixed_shape
 from ourvidz.fleet.shape import Shape
+from ourvidz.worker.exits import DRAINED_BY_COMMAND
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class WorkerStatus:
     next_start_in_s: float | None
     gpus: tuple[str, ...] = ()
     is_leaving: bool = False  # it is drained, because its GPUs are grouped anew
+    is_drained: bool = False  # a person had it drained: it does not start again
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -72,11 +74,16 @@ class _Kept:
     next_start_s: float = 0.0
     last_exit: int | None = None
     is_leaving: bool = False
+    is_drained: bool = False
     kill_at_s: float | None = None  # it was told to drain, and has until then
 
 
 class Supervisor:
-    """Starts, restarts and stops worker processes. Its thread must outlive them."""
+    """Starts, restarts and stops worker processes. Its thread must outlive them.
+
+    A worker that a person had drained stays ended until this process starts anew, or its GPUs are
+    grouped anew.
+    """
 
     def __init__(
         self,
@@ -174,7 +181,7 @@ class Supervisor:
     def _look_after(self, kept: _Kept) -> None:
         now_s = time.monotonic()
         if kept.process is None:
-            if now_s >= kept.next_start_s and self._is_free(kept.slot):
+            if not kept.is_drained and now_s >= kept.next_start_s and self._is_free(kept.slot):
                 self._start(kept, now_s)
             return
         if not _has_ended(kept.process):
@@ -182,6 +189,10 @@ class Supervisor:
         _end_group(kept.process)  # a killed worker may leave helpers
         status = kept.process.wait()
         kept.process, kept.last_exit = None, status
+        if status == DRAINED_BY_COMMAND:
+            kept.is_drained = True
+            _log.info("worker %s was drained by command; it stays ended", kept.slot.name)
+            return
         was_steady = now_s - kept.started_s >= _STEADY_S
         kept.backoff_s = (
             _FIRST_BACKOFF_S
@@ -346,9 +357,12 @@ def _status(kept: _Kept, now_s: float) -> WorkerStatus:
         is_running=is_running,
         starts=kept.starts,
         last_exit=kept.last_exit,
-        next_start_in_s=None if is_running else max(0.0, kept.next_start_s - now_s),
+        next_start_in_s=None
+        if is_running or kept.is_drained
+        else max(0.0, kept.next_start_s - now_s),
         gpus=kept.slot.gpus,
         is_leaving=kept.is_leaving,
+        is_drained=kept.is_drained,
     )
 
 

@@ -2,6 +2,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { answer, api, type Job, type JobRequest, type Schemas } from "@/api/client";
 import { applyJobs } from "@/api/live";
+import { once } from "@/api/once";
 import { keys } from "@/api/queries";
 import { useToasts } from "@/ui/toast";
 
@@ -73,17 +74,17 @@ export function useSubmit() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (request: Partial<JobRequest> & { prompt: string }) =>
-      answer(
-        api.POST("/api/v1/jobs", {
-          params: { header: { "Idempotency-Key": crypto.randomUUID() } },
-          body: request as JobRequest,
-        }),
+      once("/jobs", request, (key) =>
+        answer(
+          api.POST("/api/v1/jobs", {
+            params: { header: { "Idempotency-Key": key } },
+            body: request as JobRequest,
+          }),
+        ),
       ),
     onSuccess: (job) => {
-      client.setQueryData(keys.job(job.id), job);
-      client.setQueryData<Job[]>(keys.active, (known) =>
-        known ? [...known.filter((each) => each.id !== job.id), job] : known,
-      );
+      client.setQueryData<Job>(keys.job(job.id), (known) => known ?? job);
+      applyJobs(client, { data: [job], deleted: [] });
     },
   });
 }

@@ -1,6 +1,7 @@
 // How news of jobs changes what the page holds. Pure, so that it is tested without a browser.
 import type { InfiniteData } from "@tanstack/react-query";
 import type { Job, Schemas } from "@/api/client";
+import { isOlder } from "@/api/memory";
 import { type LibraryFilter, MOST_NEWEST } from "@/api/queries";
 
 type Page = Schemas["JobPage"];
@@ -11,6 +12,8 @@ const isActive = (job: Job): boolean => job.state === "queued" || job.state === 
 export function mergeActive(known: Job[], changed: Job[], deleted: string[]): Job[] {
   const jobs = new Map(known.map((job) => [job.id, job]));
   for (const job of changed) {
+    const before = jobs.get(job.id);
+    if (before && isOlder(job, before)) continue;
     if (isActive(job)) jobs.set(job.id, job);
     else jobs.delete(job.id);
   }
@@ -20,6 +23,7 @@ export function mergeActive(known: Job[], changed: Job[], deleted: string[]): Jo
 
 /** News of a job is brief: what only a full reading tells stays until the next one. */
 export function mergeJob(known: Job, news: Job): Job {
+  if (isOlder(news, known)) return known;
   const isOpen = isActive(news);
   return {
     ...news,
@@ -62,8 +66,9 @@ export function mergePages(
   const merged = pages.pages.map((page) => {
     const data: Job[] = [];
     for (const job of page.data) {
-      const fresh = news.get(job.id);
-      if (fresh) seen.add(job.id);
+      const told = news.get(job.id);
+      if (told) seen.add(job.id);
+      const fresh = told && !isOlder(told, job) ? told : undefined;
       if (gone.has(job.id) || (fresh && !matches(filter, fresh))) isChanged = true;
       else {
         if (fresh) isChanged = true;

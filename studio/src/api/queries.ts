@@ -22,7 +22,9 @@ export const MOST_NEWEST = 60;
 
 export const keys = {
   catalogue: ["catalogue"] as const,
+  jobs: ["jobs"] as const,
   active: ["jobs", "active"] as const,
+  one: ["jobs", "one"] as const,
   job: (id: string) => ["jobs", "one", id] as const,
   libraries: ["jobs", "library"] as const,
   library: (filter: LibraryFilter) => ["jobs", "library", filter] as const,

@@ -870,7 +870,7 @@ export interface paths {
          *     times a second; to who may read metrics also `figures` (which performance figures are new) and
          *     `benchmark` (how a run of the protocol goes on). No change is left out while the connection
          *     stands; where too much has changed at once to be told, `hello` comes again. Nothing is kept
-         *     between two connections.
+         *     between two connections. The stream ends within half a minute once its key is valid no more.
          */
         get: operations["live_events"];
         put?: never;
@@ -3444,6 +3444,18 @@ export interface components {
             /** Finished Unix S */
             finished_unix_s: number | null;
             /**
+             * Changed At
+             * @description When anything about it last became another.
+             */
+            changed_at: string;
+            /** Changed Unix S */
+            changed_unix_s: number;
+            /**
+             * Event Seq
+             * @description Of its last event; never falls. Of two answers the one with the greater event_seq, then the later changed_unix_s, is the newer.
+             */
+            event_seq: number;
+            /**
              * Queue Position
              * @description Jobs before it; only when one job is read, null unless it is queued.
              */
@@ -4741,6 +4753,11 @@ export interface components {
              * @description Without waiting in the queue and for other jobs.
              */
             run_s: number | null;
+            /**
+             * Queue Wait S
+             * @description From the moment it might run to its claim; null where no total was measured.
+             */
+            queue_wait_s: number | null;
             /** Is Success */
             is_success: boolean;
             /** Failure */

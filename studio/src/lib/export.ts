@@ -46,7 +46,11 @@ export function svgText(svg: SVGElement): string {
 }
 
 export function saveText(name: string, text: string, type: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }));
+  saveBlob(name, new Blob([text], { type }));
+}
+
+export function saveBlob(name: string, blob: Blob): void {
+  const url = URL.createObjectURL(blob);
   saveUrl(name, url);
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }

@@ -1,6 +1,7 @@
 // What shows a job's files and what people think of them; shared by the views.
 export { AssetView, type AssetViewProps } from "@/media/asset-view";
 export { expiresSoon, isVideo, useFreshAsset } from "@/media/assets";
+export { DefectButton } from "@/media/defect-button";
 export { DefectTags } from "@/media/defect-tags";
 export { deliveredFacts, type Fact, madeIn, settingFacts, workPhases } from "@/media/facts";
 export { FavouriteButton } from "@/media/favourite";

@@ -65,6 +65,7 @@ export const common = {
     reload: "Reload",
     copy: "Copy",
     copied: "Copied",
+    notCopied: "This browser let nothing be copied",
     download: "Download",
     remove: "Delete",
     open: "Open",
@@ -77,6 +78,7 @@ export const common = {
     showChart: "Show as chart",
     exportCsv: "Export as CSV",
     exportSvg: "Export as SVG",
+    exportPng: "Export as PNG",
   },
   states: {
     queued: "Queued",
@@ -115,6 +117,7 @@ export const common = {
     upload: "Upload",
     notify: "Notify",
     unattributed: "Unattributed",
+    shared: "Turns of other jobs",
   },
   parameters: {
     prompt: "Prompt",

@@ -18,7 +18,20 @@ export function tellEnd(job: Job, messages: Messages, open: () => void): void {
   const isDone = job.state === "succeeded";
   const text = isDone ? messages.app.jobDone(name) : messages.app.jobFailed(name);
   const isAway = document.visibilityState === "hidden";
-  if (isAway && usePreferences.getState().hasNotifications && "Notification" in window) {
+  if (isAway && usePreferences.getState().hasNotifications && notify(text, job, open)) return;
+  useToasts.getState().show({
+    tone: isDone ? "good" : "bad",
+    text,
+    detail: isDone ? job.prompt.slice(0, 90) : (job.error?.message ?? undefined),
+    action: { label: messages.actions.open, run: open },
+    isPassing: true,
+  });
+}
+
+/** Tell it by the system; false where the browser lets no page do that: Android's throw. */
+function notify(text: string, job: Job, open: () => void): boolean {
+  if (!("Notification" in window)) return false;
+  try {
     const notice = new Notification(text, {
       body: job.prompt.slice(0, 140),
       tag: job.id,
@@ -29,12 +42,8 @@ export function tellEnd(job: Job, messages: Messages, open: () => void): void {
       open();
       notice.close();
     };
-    return;
+    return true;
+  } catch {
+    return false;
   }
-  useToasts.getState().show({
-    tone: isDone ? "good" : "bad",
-    text,
-    detail: isDone ? job.prompt.slice(0, 90) : (job.error?.message ?? undefined),
-    action: { label: messages.actions.open, run: open },
-  });
 }

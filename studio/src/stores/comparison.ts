@@ -1,6 +1,7 @@
 // Which jobs are put aside for Compare.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
+import { isPersonal } from "@/lib/personal";
 
 export const MOST_COMPARED = 6;
 
@@ -9,6 +10,8 @@ interface Comparison {
   toggle(id: string): void;
   set(ids: string[]): void;
 }
+
+const NAME = "ourvidz.comparison";
 
 export const useComparison = create<Comparison>()(
   persist(
@@ -24,9 +27,10 @@ export const useComparison = create<Comparison>()(
       },
       set: (ids) => set({ ids: ids.slice(0, MOST_COMPARED) }),
     }),
-    { name: "ourvidz.comparison", version: 1 },
+    { name: NAME, version: 1 },
   ),
 );
+isPersonal(NAME, useComparison);
 
 export function compareUrl(ids: readonly string[]): string {
   return `/compare?jobs=${ids.map(encodeURIComponent).join(",")}`;

@@ -2,6 +2,7 @@
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import type { Catalogue, Job, JobRequest } from "@/api/client";
+import { isPersonal } from "@/lib/personal";
 import { SETTINGS } from "@/lib/settings";
 
 export type Values = Partial<Record<ParameterName, number | string>>;
@@ -52,6 +53,8 @@ interface DraftStore {
   undo(): void;
 }
 
+const NAME = "ourvidz.draft";
+
 export const useDraft = create<DraftStore>()(
   persist(
     (set, get) => ({
@@ -65,9 +68,10 @@ export const useDraft = create<DraftStore>()(
         if (last) set({ draft: last, past: past.slice(0, -1) });
       },
     }),
-    { name: "ourvidz.draft", version: 1, partialize: ({ draft }) => ({ draft }) },
+    { name: NAME, version: 1, partialize: ({ draft }) => ({ draft }) },
   ),
 );
+isPersonal(NAME, useDraft);
 
 /** Everything that a job was made with, as a draft; `taken`: the names that its job type takes. */
 export function draftOf(job: Job, taken?: ReadonlySet<string>): Draft {

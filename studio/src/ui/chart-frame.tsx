@@ -1,10 +1,10 @@
 import { Download, Table2 } from "lucide-react";
 import { type ReactNode, useId, useRef, useState } from "react";
-import { saveText, svgText, toCsv } from "@/lib/export";
-import { useMessages } from "@/messages";
+import { saveBlob, saveText, svgText, toCsv } from "@/lib/export";
+import { type Messages, useMessages } from "@/messages";
 import { Button, IconButton } from "@/ui/button";
 import { type Column, DataTable } from "@/ui/data-table";
-import { Menu } from "@/ui/menu";
+import { Menu, type MenuItem } from "@/ui/menu";
 
 interface Props<Row> {
   /** Also the name of exported files. */
@@ -16,6 +16,19 @@ interface Props<Row> {
   rowKey(row: Row, index: number): string;
   children: ReactNode;
   isTitleHidden?: boolean;
+}
+
+/** Files of what is drawn: only what there is. A bar of boxes has its numbers, and no picture. */
+function pictureItems(body: HTMLElement | null, name: string, { actions }: Messages): MenuItem[] {
+  const svg = body?.querySelector<SVGElement>("svg:not(.lucide)"); // those are icons
+  if (svg) {
+    const save = () => saveText(`${name}.svg`, svgText(svg), "image/svg+xml");
+    return [{ label: actions.exportSvg, onSelect: save }];
+  }
+  const canvas = body?.querySelector("canvas");
+  if (!canvas) return [];
+  const save = () => canvas.toBlob((blob) => blob && saveBlob(`${name}.png`, blob));
+  return [{ label: actions.exportPng, onSelect: save }];
 }
 
 /** Every chart stands in one: the same numbers as a table, and as files. */
@@ -50,19 +63,12 @@ export function ChartFrame<Row>(props: Props<Row>) {
                 icon={<Download size={15} />}
               />
             }
-            items={[
+            items={() => [
               {
                 label: messages.actions.exportCsv,
                 onSelect: () => saveText(`${name}.csv`, toCsv(columns, rows), "text/csv"),
               },
-              {
-                label: messages.actions.exportSvg,
-                isDisabled: isTable,
-                onSelect: () => {
-                  const svg = body.current?.querySelector("svg");
-                  if (svg) saveText(`${name}.svg`, svgText(svg), "image/svg+xml");
-                },
-              },
+              ...pictureItems(body.current, name, messages),
             ]}
           />
         </span>

@@ -80,6 +80,8 @@ interface NumberProps {
   min?: number;
   max?: number;
   step?: number;
+  /** Only whole numbers, also when typed. */
+  isWhole?: boolean;
   id?: string;
   label: string;
   isDisabled?: boolean;
@@ -95,6 +97,7 @@ export function NumberField(props: NumberProps) {
     min = -Infinity,
     max = Infinity,
     step = 1,
+    isWhole,
     id,
     label,
     isDisabled,
@@ -103,7 +106,7 @@ export function NumberField(props: NumberProps) {
   useEffect(() => setText(String(value)), [value]);
   const digits = (String(step).split(".")[1] ?? "").length;
   const legal = (wish: number) =>
-    Number(Math.min(max, Math.max(min, wish)).toFixed(Math.max(digits, 6)));
+    Number(Math.min(max, Math.max(min, wish)).toFixed(isWhole ? 0 : Math.max(digits, 6)));
   const leave = () => {
     const wish = Number(text);
     if (text.trim() === "" || !Number.isFinite(wish)) setText(String(value));

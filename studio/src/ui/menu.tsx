@@ -12,13 +12,16 @@ export interface MenuItem {
   isChecked?: boolean;
 }
 
+type Items = readonly (MenuItem | null)[];
+
 /** Actions behind one button. `null` draws a line. */
 export function Menu({
   trigger,
   items,
 }: {
   trigger: ReactElement;
-  items: readonly (MenuItem | null)[];
+  /** Or what makes them when it opens. */
+  items: Items | (() => Items);
 }) {
   const layer = useOwnLayer();
   return (
@@ -31,27 +34,36 @@ export function Menu({
           collisionPadding={8}
           className="z-50 min-w-48 rounded-xl border border-line bg-raised p-1 shadow-pop"
         >
-          {items.map((item, index) =>
-            item === null ? (
-              <DropdownMenu.Separator key={index} className="my-1 h-px bg-line" />
-            ) : (
-              <DropdownMenu.Item
-                key={item.label}
-                disabled={item.isDisabled}
-                onSelect={item.onSelect}
-                className={cx(
-                  "flex h-8 items-center gap-2.5 rounded-md px-2.5 text-[13px] outline-none select-none data-disabled:opacity-45 data-highlighted:bg-sunken",
-                  item.isDanger ? "text-bad" : "text-ink",
-                )}
-              >
-                {item.icon && <span className="text-muted">{item.icon}</span>}
-                <span className="flex-1">{item.label}</span>
-                {item.isChecked && <span aria-hidden>✓</span>}
-              </DropdownMenu.Item>
-            ),
-          )}
+          <Entries items={items} />
         </DropdownMenu.Content>
       </DropdownMenu.Portal>
     </DropdownMenu.Root>
+  );
+}
+
+function Entries({ items }: { items: Items | (() => Items) }) {
+  const shown = typeof items === "function" ? items() : items;
+  return (
+    <>
+      {shown.map((item, index) =>
+        item === null ? (
+          <DropdownMenu.Separator key={index} className="my-1 h-px bg-line" />
+        ) : (
+          <DropdownMenu.Item
+            key={item.label}
+            disabled={item.isDisabled}
+            onSelect={item.onSelect}
+            className={cx(
+              "flex h-8 items-center gap-2.5 rounded-md px-2.5 text-[13px] outline-none select-none data-disabled:opacity-45 data-highlighted:bg-sunken",
+              item.isDanger ? "text-bad" : "text-ink",
+            )}
+          >
+            {item.icon && <span className="text-muted">{item.icon}</span>}
+            <span className="flex-1">{item.label}</span>
+            {item.isChecked && <span aria-hidden>✓</span>}
+          </DropdownMenu.Item>
+        ),
+      )}
+    </>
   );
 }

@@ -60,7 +60,7 @@ def live_events(
     times a second; to who may read metrics also `figures` (which performance figures are new) and
     `benchmark` (how a run of the protocol goes on). No change is left out while the connection
     stands; where too much has changed at once to be told, `hello` comes again. Nothing is kept
-    between two connections.
+    between two connections. The stream ends within half a minute once its key is valid no more.
     """
     return live_response(
         deps,

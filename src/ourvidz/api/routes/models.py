@@ -153,13 +153,21 @@ def _command(verb: str, model: Model, body: ResidencyRequest | None, deps: AppDe
         if (not worker.models or model.id in worker.models)
         and (body is None or body.worker_id in (None, worker.id))
     ]
-    if not able:
+    asked = [worker_id for worker_id in able if _ask(worker_id, verb, model, deps)]
+    if not asked:
         raise IllegalState(
             "No running worker runs this model.", hint="Start one with: ourvidz worker"
         )
-    for worker_id in able:
+    return Commanded(worker_ids=asked)
+
+
+def _ask(worker_id: str, verb: str, model: Model, deps: AppDeps) -> bool:
+    """Leave a command; False for a worker that has gone since it was listed."""
+    try:
         deps.store.command_worker(worker_id, verb, model.id)
-    return Commanded(worker_ids=able)
+    except NotFound:
+        return False
+    return True
 
 
 def _answer(model: Model, workers: tuple[WorkerInfo, ...], deps: AppDeps) -> ModelAnswer:

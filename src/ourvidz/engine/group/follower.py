@@ -13,7 +13,9 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,19 +25,22 @@ import torch
 
 from ourvidz.core.cancel import CancelToken
 from ourvidz.core.clock import SystemClock
-from ourvidz.core.errors import OurVidzError, OutOfMemory
+from ourvidz.core.errors import IllegalState, OurVidzError, OutOfMemory
 from ourvidz.core.recorder import SpanRecorder
-from ourvidz.engine.context import JobContext
+from ourvidz.engine.context import JobContext, workload_of
 from ourvidz.engine.group import ranks as group_ranks
-from ourvidz.engine.group.load import load_images, load_video
+from ourvidz.engine.group.load import images_of, request_networks, video_of
 from ourvidz.engine.group.messages import (
     Begin,
+    Broken,
     DecodeChunk,
     DecodeItems,
     End,
     Failed,
     FollowerSettings,
+    Hello,
     ImageMessage,
+    Load,
     Measure,
     Message,
     Predict,
@@ -45,18 +50,36 @@ from ourvidz.engine.group.messages import (
     StartDecode,
     TakeRows,
     TakeText,
+    Unload,
 )
 from ourvidz.engine.group.plan import LinkFigures, choose_plan
 from ourvidz.engine.group.ranks import Ranks
 from ourvidz.engine.group.share import Step, predict, stripe_of, take_step, work_of
 from ourvidz.engine.group.share_sdxl import ImagePart
-from ourvidz.engine.residency import Residency
+from ourvidz.engine.residency import Component, Residency
 from ourvidz.models.wan.fast import FastWan, Text
 from ourvidz.models.wan.stream import StreamingDecoder
 from ourvidz.models.wan.stripes import gather_frames
 
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Loading:
+    """A job whose networks load in a thread, while others' messages are answered."""
+
+    context: JobContext
+    message: Begin | Load
+    networks: Sequence[Future[Component]] = ()
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """A job's networks are there, or can't be; a follower tells itself, among other messages."""
+
+    job: int
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -78,8 +101,23 @@ class _ImageJob:
 class Follower:
     """Answers one message after another."""
 
-    def __init__(self, *, ranks: Ranks, settings: FollowerSettings, connection: Connection) -> None:
-        """Take the way to the others; nothing is loaded yet."""
+    def __init__(
+        self,
+        *,
+        ranks: Ranks,
+        settings: FollowerSettings,
+        connection: Connection,
+        messages: queue.SimpleQueue[Message | Loaded],
+    ) -> None:
+        """Take the way to the others; nothing is loaded yet.
+
+        Args:
+            ranks: all of us.
+            settings: the leader's.
+            connection: where answers go.
+            messages: what is still to be handled, where we put what we tell ourselves.
+        """
+        self._messages = messages
         self._ranks = ranks
         self._settings = settings
         self._connection = connection
@@ -91,11 +129,12 @@ class Follower:
             host_cache_bytes=settings.host_cache_bytes,
             clock=self._clock,
         )
+        self._loading: dict[int, _Loading] = {}
         self._videos: dict[int, _VideoJob] = {}
         self._images: dict[int, _ImageJob] = {}
         self._figures: LinkFigures | None = None
 
-    def handle(self, message: Message) -> None:
+    def handle(self, message: Message | Loaded) -> None:
         """Do what the leader says.
 
         Raises:
@@ -104,8 +143,13 @@ class Follower:
         match message:
             case Measure():
                 self._figures = group_ranks.measure_link(self._ranks)
-            case Begin():
+            case Begin() | Load():
                 self._begin(message)
+            case Unload():
+                with suppress(IllegalState):  # a job began with it meanwhile
+                    self._residency.unload(message.model_id)
+            case Loaded():
+                self._finish(self._loading.pop(message.job))
             case TakeText():
                 self._take_text(message)
             case Predict():
@@ -117,26 +161,36 @@ class Follower:
             case TakeRows() | PredictRows() | DecodeItems():
                 self._share_images(self._images[message.job].part, message)
             case End():
-                job = self._videos.pop(message.job, None) or self._images.pop(message.job, None)
-                if job is not None:
-                    job.context.release_all()
+                self._end(message.job)
 
-    def _begin(self, message: Begin) -> None:
+    def _end(self, job: int) -> None:
+        if job in self._loading:
+            self._loading[job].context.cancel.cancel()  # what it holds goes when that has ended
+        done = self._videos.pop(job, None) or self._images.pop(job, None)
+        if done is not None:
+            done.context.release_all()
+
+    def _finish(self, loading: _Loading) -> None:
+        """Make of the networks what the job works with, and answer."""
+        context, message = loading.context, loading.message
         try:
-            self._load(message)
+            if not context.cancel.is_cancelled:
+                is_held = self._take(loading)
+                self._connection.send(Ready(job=message.job))
+                if is_held:
+                    return
         except torch.OutOfMemoryError as error:
             self._fail(message, OutOfMemory(str(error)))
         except OurVidzError as error:
             self._fail(message, error)
-        else:
-            self._connection.send(Ready(job=message.job))
+        context.release_all()
 
-    def _fail(self, message: Begin, error: OurVidzError) -> None:
+    def _fail(self, message: Begin | Load, error: OurVidzError) -> None:
         self._connection.send(
             Failed(job=message.job, code=error.code, message=error.message, hint=error.hint)
         )
 
-    def _load(self, message: Begin) -> None:
+    def _begin(self, message: Begin | Load) -> None:
         context = JobContext(
             device=self._ranks.device,
             residency=self._residency,
@@ -147,21 +201,46 @@ class Follower:
             tokenizers={},
             dtype=self._settings.dtype,
             variants=message.variants,
-            techniques=message.techniques,
+            techniques=message.techniques if isinstance(message, Begin) else frozenset(),
             cache_dir=self._settings.cache_dir,
         )
+        loading = _Loading(context=context, message=message)
+        self._loading[message.job] = loading
+        threading.Thread(
+            target=self._load, args=(loading,), name=f"load-{message.job}", daemon=True
+        ).start()
+
+    def _load(self, loading: _Loading) -> None:
+        context, message = loading.context, loading.message
         try:
-            if message.family == "sdxl":
-                part = load_images(context, message, self._ranks)
-                self._images[message.job] = _ImageJob(context=context, part=part)
-            else:
-                predictor, decoder = load_video(context, message, self._ranks)
-                self._videos[message.job] = _VideoJob(
-                    context=context, predictor=predictor, decoder=decoder
+            if isinstance(message, Begin) and message.activation_bytes is not None:
+                self._residency.expect_activations(
+                    workload_of(message.request), message.activation_bytes
                 )
-        except BaseException:
-            context.release_all()
-            raise
+            model_id = message.model_id if isinstance(message, Load) else message.request.model
+            loading.networks = request_networks(context, family=message.family, model_id=model_id)
+            for network in loading.networks:
+                network.result()
+        except Exception as error:  # noqa: BLE001 - raised again where messages are handled
+            loading.error = error
+        self._messages.put(Loaded(job=message.job))
+
+    def _take(self, loading: _Loading) -> bool:
+        """Keep what a job works with; return whether there is a job."""
+        if loading.error is not None:
+            raise loading.error
+        context, message, networks = loading.context, loading.message, loading.networks
+        if isinstance(message, Load):
+            return False
+        if message.family == "sdxl":
+            part = images_of(context, message, self._ranks, networks)
+            self._images[message.job] = _ImageJob(context=context, part=part)
+        else:
+            predictor, decoder = video_of(context, message, self._ranks, networks)
+            self._videos[message.job] = _VideoJob(
+                context=context, predictor=predictor, decoder=decoder
+            )
+        return True
 
     @torch.inference_mode()
     def _share_images(self, part: ImagePart, message: ImageMessage) -> None:
@@ -216,6 +295,8 @@ class Follower:
 
 def main(arguments: list[str]) -> int:
     """Run one follower until the leader ends."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the leader drains, and needs us meanwhile
     rank, size = int(arguments[0]), int(arguments[1])
     device, connection = torch.device(arguments[2]), Connection(int(arguments[3]))
     logging.basicConfig(level=logging.INFO, format=f"rank {rank}: %(message)s")
@@ -223,16 +304,19 @@ def main(arguments: list[str]) -> int:
     settings: FollowerSettings = connection.recv()
     if device.type == "cpu" and settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
+    messages: queue.SimpleQueue[Message | Loaded] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(connection, messages), daemon=True).start()
+    connection.send(Hello())
     store = group_ranks.meeting_place(Path(arguments[4]), size)
     ranks = group_ranks.join(rank=rank, size=size, device=device, store=store)
-    follower = Follower(ranks=ranks, settings=settings, connection=connection)
-    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(connection, messages), daemon=True).start()
+    follower = Follower(ranks=ranks, settings=settings, connection=connection, messages=messages)
     while True:
         try:
             follower.handle(messages.get())
-        except Exception:  # noqa: BLE001 - the log has it, and the leader a new group
+        except Exception as error:  # noqa: BLE001 - the log has it, and the leader a new group
             _log.exception("this rank ends, and its group with it")
+            with suppress(OSError):
+                connection.send(Broken(reason=f"{type(error).__name__}: {error}"))
             return 1
 
 

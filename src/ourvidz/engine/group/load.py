@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import partial
 
 from ourvidz.core.errors import IllegalState
@@ -10,23 +12,39 @@ from ourvidz.engine.context import JobContext
 from ourvidz.engine.group.messages import Begin
 from ourvidz.engine.group.ranks import Ranks
 from ourvidz.engine.group.share_sdxl import ImagePart
+from ourvidz.engine.residency import Component
 from ourvidz.models.wan.fast import FastWan
 from ourvidz.models.wan.stream import StreamingDecoder
 
 
-def load_video(
-    context: JobContext, message: Begin, ranks: Ranks
+def request_networks(
+    context: JobContext, *, family: str, model_id: str
+) -> Sequence[Future[Component]]:
+    """Start loading what denoises and what decodes. Imports what that needs, so it may take long.
+
+    Raises:
+        ModelMissing, CheckpointInvalid: as loading does.
+    """
+    if family == "sdxl":
+        sdxl.import_libraries()
+        images = sdxl.request_components(context, model_id, with_encoders=False)
+        return images.unet, images.vae
+    wan.import_libraries()
+    video = wan.request_components(context, model_id, with_text_encoder=False)
+    return video.transformer, video.vae
+
+
+def video_of(
+    context: JobContext, message: Begin, ranks: Ranks, networks: Sequence[Future[Component]]
 ) -> tuple[FastWan, StreamingDecoder]:
-    """Return what predicts and what decodes; waits for the weights.
+    """Return what predicts and what decodes, of networks that have loaded.
 
     Raises:
         IllegalState: a model that ranks can't share, which the leader does not send.
         ModelMissing, CheckpointInvalid, OutOfMemory: as loading does.
     """
-    wan.import_libraries()
     model_id = message.request.model
-    futures = wan.request_components(context, model_id, with_text_encoder=False)
-    transformer, vae = (context.take(each) for each in (futures.transformer, futures.vae))
+    transformer, vae = (context.take(each) for each in networks)
     if model_id in context.variants:
         transformer = context.denoiser_of(model_id, "transformer", transformer)
     predictor = wan.predictor_of(context, model_id, transformer)
@@ -36,12 +54,12 @@ def load_video(
     return predictor, decoder
 
 
-def load_images(context: JobContext, message: Begin, ranks: Ranks) -> ImagePart:
-    """Return a rank's part of a batch of images; waits for the weights, errors as theirs."""
-    sdxl.import_libraries()
+def images_of(
+    context: JobContext, message: Begin, ranks: Ranks, networks: Sequence[Future[Component]]
+) -> ImagePart:
+    """Return a rank's part of a batch of images, of networks that have loaded; errors as theirs."""
     model_id = message.request.model
-    futures = sdxl.request_components(context, model_id, with_encoders=False)
-    unet, vae = (context.take(each) for each in (futures.unet, futures.vae))
+    unet, vae = (context.take(each) for each in networks)
     if model_id in context.variants:
         unet = context.denoiser_of(model_id, "unet", unet)
     return ImagePart(

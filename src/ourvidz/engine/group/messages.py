@@ -36,6 +36,25 @@ class Begin:
     folders: Mapping[str, Path]  # of the models' checkpoints, by catalogue id
     variants: Mapping[str, Variant]
     techniques: frozenset[str]
+    activation_bytes: int | None = None  # beside weights, as the leader measured; None: not yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """Load what jobs of a model need, for none of them yet; answered and ended as ``Begin``."""
+
+    job: int
+    family: str
+    model_id: str
+    folders: Mapping[str, Path]
+    variants: Mapping[str, Variant]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unload:
+    """Forget a model's networks, if no job has them."""
+
+    model_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +132,11 @@ class End:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Hello:
+    """A rank has started, and meets the others next."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ready:
     """A rank has loaded what a job needs."""
 
@@ -129,7 +153,15 @@ class Failed:
     hint: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broken:
+    """A rank ends, and its group with it."""
+
+    reason: str
+
+
 VideoMessage = TakeText | Predict | StartDecode | DecodeChunk
 ImageMessage = TakeRows | PredictRows | DecodeItems
-Message = Measure | Begin | VideoMessage | ImageMessage | End
-Reply = Ready | Failed
+JobMessage = Begin | Load | VideoMessage | ImageMessage | End
+Message = Measure | Unload | JobMessage
+Reply = Hello | Ready | Failed | Broken

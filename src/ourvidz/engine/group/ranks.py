@@ -92,6 +92,10 @@ def join(*, rank: int, size: int, device: torch.device, store: Any) -> Ranks:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    leave()
+    # Ranks find each other by this count. A start that failed has raised it here, and in a new
+    # process it is zero.
+    dist.distributed_c10d._world.group_count = 0
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)

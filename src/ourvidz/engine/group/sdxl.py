@@ -36,7 +36,7 @@ class GroupImages(GroupJob):
     def bind(self, unet: Any, decode: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Take what this rank works with, once all have met; see ``ImagePart``."""
         self._part = ImagePart(
-            ranks=self._group.ranks,
+            ranks=self._group.ranks(self._job),
             unet=unet,
             decode=decode,
             size=(self._request.height, self._request.width),
@@ -68,9 +68,9 @@ class GroupImages(GroupJob):
             shapes=tuple(tuple(part.shape) for part in parts),
             dtype=str(self.dtype).removeprefix("torch."),
         )
-        with self._group.together():
+        with self._group.together(self._job) as ranks:
             self._group.send(message)
-            self._own.take_rows(*(self._group.ranks.broadcast(part) for part in parts))
+            self._own.take_rows(*(ranks.broadcast(part) for part in parts))
         return self._num_texts
 
     @torch.inference_mode()
@@ -79,9 +79,9 @@ class GroupImages(GroupJob):
         assert context == self._num_texts, "one denoising at a time"
         if not self._own.is_shared:
             return self._own.predict(sample, timestep)
-        with self._group.together():
+        with self._group.together(self._job) as ranks:
             self._group.send(PredictRows(job=self._job, shape=tuple(sample.shape)))
-            return self._own.predict(*send_step(self._group.ranks, sample.float(), timestep))
+            return self._own.predict(*send_step(ranks, sample.float(), timestep))
 
     def decode(self, latents: torch.Tensor) -> Generator[torch.Tensor, None, None]:
         """Yield a batch's images in order, as ``models.sdxl.decode`` does.
@@ -93,7 +93,7 @@ class GroupImages(GroupJob):
             RankLost: one of the others is gone; what was yielded before is right.
         """
         for images in to_host(self._rounds(latents)):
-            self._group.raise_if_lost()
+            self._group.raise_if_lost(self._job)
             yield from images.unbind(0)
 
     def _rounds(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -102,9 +102,9 @@ class GroupImages(GroupJob):
             if len(items) == 1:
                 yield self._own.decode(items)
                 continue
-            with self._group.together():
+            with self._group.together(self._job) as ranks:
                 self._group.send(DecodeItems(job=self._job, shape=tuple(items.shape)))
-                self._group.ranks.broadcast(items.contiguous())
+                ranks.broadcast(items.contiguous())
                 images = self._own.decode_items(items)
             yield images
 

@@ -47,9 +47,9 @@ class GroupWan(GroupJob):
         """See ``Predictor``; the others get it too."""
         embeds = prompt_embeds.contiguous()
         dtype = str(embeds.dtype).removeprefix("torch.")
-        with self._group.together():
+        with self._group.together(self._job) as ranks:
             self._group.send(TakeText(job=self._job, shape=tuple(embeds.shape), dtype=dtype))
-            self._texts.append(self._own.text(self._group.ranks.broadcast(embeds)))
+            self._texts.append(self._own.text(ranks.broadcast(embeds)))
         return len(self._texts) - 1
 
     @torch.inference_mode()
@@ -62,7 +62,7 @@ class GroupWan(GroupJob):
         is_batched: bool = False,
     ) -> list[torch.Tensor]:
         """See ``Predictor``."""
-        ranks, figures = self._group.ranks, self._group.figures
+        ranks, figures = self._group.ranks(self._job), self._group.figures(self._job)
         step = Step(
             latents=latents,
             timestep=timestep,
@@ -83,7 +83,7 @@ class GroupWan(GroupJob):
         message = Predict(
             job=self._job, texts=tuple(texts), shape=tuple(latents.shape), is_batched=is_batched
         )
-        with self._group.together():
+        with self._group.together(self._job):
             self._group.send(message)
             send_step(ranks, latents, timestep)
             return predict(ranks, self._own, plan, step)
@@ -95,19 +95,20 @@ class GroupWan(GroupJob):
             RankLost: one of the others is gone; what was yielded before is right.
         """
         for chunk in to_host(self._chunks(latents.contiguous())):
-            self._group.raise_if_lost()
+            self._group.raise_if_lost(self._job)
             yield chunk
 
     def _chunks(self, latents: torch.Tensor) -> Iterator[torch.Tensor]:
         assert self._decoder is not None, "bind() comes first"
-        ranks, stripe = self._group.ranks, stripe_of(self._group.ranks)
+        ranks = self._group.ranks(self._job)
+        stripe = stripe_of(ranks)
         height = latents.shape[3] * self._decoder.scale
-        with self._group.together():
+        with self._group.together(self._job):
             self._group.send(StartDecode(job=self._job, shape=tuple(latents.shape)))
             ranks.broadcast(latents)
             chunks = self._decoder.decode_stripe(latents, stripe=stripe)
         while True:
-            with self._group.together():
+            with self._group.together(self._job):
                 self._group.send(DecodeChunk(job=self._job))
                 chunk = next(chunks, None)
                 if chunk is None:

@@ -13,7 +13,12 @@ ON CONFLICT (id) DO UPDATE SET
 DELETE FROM worker WHERE id = :id;
 
 -- name: get_worker
-SELECT id FROM worker WHERE id = :id;
+-- Locked: its row stays until what refers to it is stored.
+SELECT id FROM worker WHERE id = :id /*for update*/;
+
+-- name: purge_workers
+-- Who was killed takes no leave; what was asked of it goes with its row.
+DELETE FROM worker WHERE seen_at < :before;
 
 -- name: workers
 SELECT * FROM worker WHERE seen_at >= :since ORDER BY started_at, id;

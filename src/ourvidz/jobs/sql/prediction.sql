@@ -11,6 +11,12 @@ WHERE state = 'queued' AND held = 0 AND (
 -- name: seconds_queued
 SELECT count(*) AS n, sum(predicted_s) AS seconds FROM job WHERE state = 'queued' AND held = 0;
 
+-- name: queued_work
+-- By lane, what a worker could claim now; a delayed job's time may have come with nobody to say so.
+SELECT lane, count(*) AS n, sum(predicted_s) AS seconds FROM job /*by job_queued*/
+WHERE state = 'queued' AND held = 0 AND (delayed = 0 OR run_at <= :now)
+GROUP BY lane;
+
 -- name: first_running
 SELECT * FROM job /*by job_lease*/ WHERE state = 'running' ORDER BY lease_until LIMIT 1;
 

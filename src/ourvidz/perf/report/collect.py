@@ -8,12 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ourvidz.core.phase import Phase
-from ourvidz.perf.baselines import (
-    Baseline,
-    BaselineStatus,
-    SuccessRate,
-    baselines,
-)
+from ourvidz.perf.baselines import Baseline, BaselineStatus, baselines
 from ourvidz.perf.decisions import Decision
 from ourvidz.perf.history.report import HistoryReport, report_of
 from ourvidz.perf.history.schema import NamedHistory
@@ -27,14 +22,18 @@ from ourvidz.perf.record import PerformanceRecord
 from ourvidz.perf.records import RecordReader
 from ourvidz.perf.report.labels import labelled, labels_of
 from ourvidz.perf.scoring import RaisedAlarm, Watch, alarms_of, watches_of
-from ourvidz.perf.stats import Summary, mad, median, summarize, wilson_interval
+from ourvidz.perf.stats import Summary, mad, median, summarize
+from ourvidz.perf.success import (
+    SuccessRate,
+    is_clean_success,
+    is_enhancement_unusable,
+    success_rate,
+)
 from ourvidz.perf.survey import imported_records, own_records
 from ourvidz.perf.trend import Note, Series, trends
 from ourvidz.perf.verdicts import SMALLEST_N_PHASES
 
 SCHEMA = 1
-_CANCELLED = "cancelled"
-_REFUSED = "enhancement_refused"
 # An interval is a bootstrap's: one for every phase too would take minutes of a large history.
 _SUMMARISED = frozenset({TOTAL, STEP, PEAK_MEMORY, HOST_MEMORY})
 _LOADS = ("load.", "enhance.load", "load", "startup")
@@ -266,8 +265,8 @@ def collect(
             for each in trends(own, decisions=decisions, notes=notes, measures={TOTAL})
             if not each.is_history
         ),
-        alarms=tuple(alarms_of(found)),
-        watched=tuple(watches_of(found)),
+        alarms=alarms_of(found, decisions=decisions),
+        watched=watches_of(found, decisions=decisions),
         decisions=tuple(decisions),
         then=_then(imported, table, job_types),
         goals=plans,
@@ -279,16 +278,6 @@ def collect(
 
 def metrics_of(records: Sequence[PerformanceRecord]) -> Metrics:
     """Return what the jobs of one installation say of it as a whole."""
-    ended = [each for each in records if each.failure != _CANCELLED]
-    clean = [each for each in ended if each.is_success and _REFUSED not in each.flags]
-    success = None
-    if ended:
-        success = SuccessRate(
-            successes=len(clean),
-            n=len(ended),
-            share=len(clean) / len(ended),
-            interval=wilson_interval(len(clean), len(ended)),
-        )
     done = [each for each in records if each.is_success and each.run_s is not None]
     phases_s = _sums(done)
     work_s = sum(phases_s.values())
@@ -297,10 +286,10 @@ def metrics_of(records: Sequence[PerformanceRecord]) -> Metrics:
     known = [each for each in done if each.state in {"cold", "warm", "resident"}]
     return Metrics(
         jobs=len(records),
-        success=success,
+        success=success_rate(records),
         failures=_counts(each.failure or "unknown" for each in records if not each.is_success),
         flags=_counts(flag for each in records for flag in each.flags),
-        refusals=sum(_REFUSED in each.flags or each.failure == _REFUSED for each in records),
+        refusals=sum(map(is_enhancement_unusable, records)),
         sources=_counts(each.source or "unknown" for each in records),
         busy_s=busy_s,
         jobs_an_hour=3600 * len(done) / busy_s if busy_s > 0 else None,
@@ -476,10 +465,7 @@ def _then(
         runs = [
             each
             for each in imported
-            if each.job_type == job_type
-            and each.is_success
-            and each.total_s is not None
-            and _REFUSED not in each.flags
+            if each.job_type == job_type and is_clean_success(each) and each.total_s is not None
         ]
         rows = [row for row in table.rows if row.job_type == job_type and row.n]
         best = max(rows, key=lambda row: row.n, default=None)

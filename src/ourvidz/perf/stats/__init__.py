@@ -13,6 +13,7 @@ from ourvidz.perf.stats.alarms import (
     first_alarm,
     installation_alarms,
     judge,
+    standing_alarm,
 )
 from ourvidz.perf.stats.bootstrap import bootstrap_interval
 from ourvidz.perf.stats.change import ChangePoint, Split, best_split, change_points
@@ -86,6 +87,7 @@ __all__ = [
     "relative_shift",
     "smallest_n",
     "smallest_p",
+    "standing_alarm",
     "summarize",
     "wilson_interval",
 ]

@@ -31,15 +31,22 @@ three things at once.
 3. **Size.** The shift is at least ``min_shift`` (a share) and ``min_change`` (in the values' unit).
 
 The shift is Hodges and Lehmann's, of the last w against the runs before them.
+
+**An alarm stands until newer runs show the earlier level again**, never because time passes. As
+many runs end it as raised it: of the w runs that came after it, k lie nearer to the earlier level
+than to the alarm's; and their shift is below ``min_shift``, or no more than noise makes one time in
+twenty (condition 2 at that level). From there on the runs between are left out, and the series is
+looked at as if they had never been. What follows a first alarm can't make one in a stable
+installation, so the error above stays what it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from statistics import NormalDist
 from typing import TypeVar
 
@@ -61,6 +68,7 @@ from ourvidz.perf.stats.sample import (
 from ourvidz.perf.stats.shift import Shift, relative_shift
 
 Key = TypeVar("Key")
+Known = Callable[["Alarm"], bool]  # whether people know of it already
 
 
 class Direction(StrEnum):
@@ -177,22 +185,46 @@ def first_alarm(values: Sample, policy: AlarmPolicy) -> Alarm | None:
     Raises:
         InvalidRequest: As ``judge``.
     """
+    return _first(np.log(as_positive(values)), policy)
+
+
+def standing_alarm(
+    values: Sample,
+    policy: AlarmPolicy,
+    *,
+    later: Sample = (),
+    is_known: Known | None = None,
+) -> Alarm | None:
+    """Return the alarm that a series stands under now, or None.
+
+    Args:
+        values: As of ``judge``.
+        policy: What is tolerated.
+        later: Values of runs that came after the last and belong to another series of the same
+            kind, as with other model files: they can end an alarm and raise none.
+        is_known: Whether people know of an alarm and want to hear no more of it. Then the series is
+            looked at from its ``since`` on: a further change is an alarm of its own.
+
+    Raises:
+        InvalidRequest: As ``judge``.
+    """
     logs = np.log(as_positive(values))
-    for end in _suspects(logs, policy):
-        alarm = _judge(logs[:end], policy)
-        if alarm is not None:
-            return alarm
-    return None
+    after = np.log(as_positive(later)) if len(later) else np.empty(0)
+    return _standing(logs, after, np.arange(logs.size), policy, is_known)
 
 
 def installation_alarms(
-    series: Mapping[Key, Sample], *, policy: AlarmPolicy | None = None
+    series: Mapping[Key, Sample],
+    *,
+    policy: AlarmPolicy | None = None,
+    is_known: Callable[[Key, Alarm], bool] | None = None,
 ) -> dict[Key, Alarm]:
-    """Return the first alarm of every series that raised one.
+    """Return the alarm of every series that stands under one.
 
     Args:
         series: Values of each, in the order of time.
         policy: None for the default over as many series and runs as there are.
+        is_known: As of ``standing_alarm``, of each.
 
     Raises:
         InvalidRequest: As ``judge``; or more series, or more runs of one, than the policy's error
@@ -209,7 +241,14 @@ def installation_alarms(
             f"not for {len(series)} of {longest}",
             param="policy",
         )
-    alarms = {key: first_alarm(values, policy) for key, values in samples.items()}
+    alarms = {
+        key: standing_alarm(
+            values,
+            policy,
+            is_known=None if is_known is None else partial(is_known, key),
+        )
+        for key, values in samples.items()
+    }
     return {key: alarm for key, alarm in alarms.items() if alarm is not None}
 
 
@@ -334,6 +373,61 @@ def _inflation(r: float, m: int) -> float:
     return 1.0 + 2.0 * float(np.sum((1.0 - lags / m) * r**lags))
 
 
+# How often noise alone may keep an alarm standing, a look, although the level is back.
+_END_ALPHA = 0.05
+
+
+def _first(logs: Floats, policy: AlarmPolicy, *, after: int = 0) -> Alarm | None:
+    """Return the first alarm raised by more than ``after`` runs."""
+    for end in _suspects(logs, policy, after=after):
+        alarm = _judge(logs[:end], policy)
+        if alarm is not None:
+            return alarm
+    return None
+
+
+def _standing(
+    logs: Floats,
+    later: Floats,
+    places: NDArray[np.intp],
+    policy: AlarmPolicy,
+    is_known: Known | None,
+) -> Alarm | None:
+    """Return the alarm that stands after all runs; ``places`` are theirs in the whole series."""
+    looked = 0
+    while (alarm := _first(logs, policy, after=looked)) is not None:
+        window = _back_from(np.concatenate([logs, later]), alarm, policy)
+        if window is None:
+            named = replace(alarm, run=int(places[alarm.run]), since=int(places[alarm.since]))
+            if is_known is None or not is_known(named):
+                return named
+            begin = alarm.since
+            return _standing(logs[begin:], later, places[begin:], policy, is_known)
+        if window + alarm.rule.w > logs.size:
+            return None  # runs of another series ended it, and raise none
+        kept = np.r_[0 : alarm.since, window : logs.size]
+        logs, places, looked = logs[kept], places[kept], alarm.since + alarm.rule.w
+    return None
+
+
+def _back_from(logs: Floats, alarm: Alarm, policy: AlarmPolicy) -> int | None:
+    """Return where the first runs begin that show the earlier level again; None: it is not back."""
+    k, w = alarm.rule.k, alarm.rule.w
+    sign = 1.0 if alarm.direction is Direction.SLOWER else -1.0
+    before, after = sign * logs[: alarm.since], sign * logs[alarm.run + 1 :]
+    if after.size < w:
+        return None
+    moved = sign * math.log1p(alarm.shift.estimate)
+    near = after < float(np.median(before)) + moved / 2.0
+    windows = np.lib.stride_tricks.sliding_window_view(near, w)
+    bar = max(math.log1p(policy.min_shift), noise_bar(before, window=w, alpha=_END_ALPHA))
+    for begin in np.flatnonzero(np.count_nonzero(windows, axis=1) >= k):
+        window = after[begin : begin + w]
+        if float(np.median(window[:, None] - before[None, :])) <= bar:
+            return alarm.run + 1 + int(begin)
+    return None
+
+
 def _judge(logs: Floats, policy: AlarmPolicy) -> Alarm | None:
     found = [
         alarm
@@ -378,12 +472,17 @@ def _look(logs: Floats, rule: Rule, direction: Direction, policy: AlarmPolicy) -
     )
 
 
-def _suspects(logs: Floats, policy: AlarmPolicy) -> list[int]:
-    """Return after how many runs of one series condition 1 holds for any rule: a quick sieve."""
+def _suspects(logs: Floats, policy: AlarmPolicy, *, after: int = 0) -> list[int]:
+    """Return after how many runs of one series condition 1 holds for any rule: a quick sieve.
+
+    Of more than ``after`` runs.
+    """
     smallest, alpha = policy.smallest_baseline, policy.look_alpha
     passed = np.zeros(logs.size + 1, dtype=np.bool_)
     for rule in policy.rules:
-        begins: NDArray[np.intp] = np.arange(smallest, logs.size - rule.w + 1)
+        begins: NDArray[np.intp] = np.arange(
+            max(smallest, after + 1 - rule.w), logs.size - rule.w + 1
+        )
         if not begins.size:
             continue
         allowed = np.array([most_outliers(int(since), rule, alpha) for since in begins])

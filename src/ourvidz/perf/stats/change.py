@@ -28,8 +28,13 @@ LARGEST_EXACT_N = 8
 # A sequential test stops once this many orders split at least as well (Besag and Clifford, 1991).
 _ENOUGH_EXCEEDANCES = 25
 _FIRST_BATCH = 32
-_BATCH_CELLS = 60_000  # what a core's own cache holds
+_BATCH_CELLS = 120_000  # what a core's own cache holds
+# Orders of more runs are searched for pieces in as many steps: else cost grows with n squared.
+_MOST_STEPS = 64
 _LARGEST_SINGLE = 4096
+# Series whose neighbours resemble each other have pieces that stand out far more often than sides.
+_LEVEL_OF_MIDDLE = 0.2
+_EQUAL = 1.0 - 1e-9  # what is equal but for rounding must count as equal
 _MOST_KEPT = 8  # sets of orders, a few megabytes each
 
 
@@ -46,10 +51,12 @@ class ChangePoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """The best division of one stretch in two."""
+    """The piece of a stretch that differs most from the rest: one of its sides, or its middle."""
 
-    index: int
-    energy: float
+    start: int  # of the piece, from 0
+    end: int  # the first run behind it
+    index: int  # the edge of the piece at which the neighbours differ most
+    energy: float  # of the piece against the rest
 
 
 def change_points(
@@ -65,20 +72,24 @@ def change_points(
     """Return the places where a series of runs changed level or spread, in order.
 
     E-divisive (Matteson and James, "A nonparametric approach for multiple change point analysis of
-    multivariate data", 2014) with exponent 1, on ranks by default: the best split of a stretch is
-    tested by permutation; if it stands, both sides are divided further. A stable series is
-    therefore tested once, and ``significance`` is its rate of false alarms.
+    multivariate data", 2014) with exponent 1, on ranks by default, made circular (Olshen,
+    Venkatraman, Lucito and Wigler, "Circular binary segmentation", 2004), so that a slowdown that
+    came and went is found as well: the piece of a stretch that differs most from the rest is tested
+    by permutation; if it stands, the stretch is divided at the clearer edge of that piece, and both
+    sides are searched in the same way. A stable series is therefore tested once, and
+    ``significance`` is its highest rate of false alarms.
 
     The test is deterministic. Up to 8 blocks all orders are tried and p is exact; above, a fixed
     sample of orders, with ``p = (1 + orders that split as well) / (1 + orders)``, so that p never
     is below ``1 / (num_permutations + 1)``. The sample ends early once 25 orders split as well,
-    ``p = 25 / orders`` (Besag and Clifford, "Sequential Monte Carlo p-values", 1991).
+    ``p = 25 / orders`` (Besag and Clifford, "Sequential Monte Carlo p-values", 1991). Of more than
+    64 runs the test, not the place, sees middle pieces in at most 64 steps.
 
     Args:
         values: One value a run, in the order of time.
-        significance: Of each test, in (0, 1).
-        min_size: Fewest runs on a side, 2 or more. Fewer than ``2 min_size`` runs have no change
-            points.
+        significance: Of each test, in (0, 1); a fifth of it where the piece is a middle one.
+        min_size: Fewest runs between two change points, 2 or more. Fewer than ``2 min_size`` runs
+            have no change points.
         num_permutations: Orders tried; 99 or more.
         on_ranks: Split and test the ranks of each stretch in place of its values, so that a few
             wild runs can't hide a step; shifts are told in values all the same. Of series without
@@ -105,9 +116,8 @@ def change_points(
         if split is None or split.energy <= 0.0:  # too short, or all equal
             continue
         orders = _orders_of(stretch.size, block, num_permutations, seed)
-        p_value = _p_value(
-            stretch, split, min_size=min_size, orders=orders, significance=significance
-        )
+        level = significance * _LEVEL_OF_MIDDLE if split.start > 0 else significance
+        p_value = _p_value(stretch, min_size=min_size, orders=orders, significance=level)
         if p_value is None:
             continue
         index = start + split.index
@@ -127,12 +137,13 @@ def change_points(
 
 
 def best_split(values: Sample, *, min_size: int = 5) -> Split | None:
-    """Return the split with the largest energy statistic; None below ``2 min_size`` values.
+    """Return the piece with the largest energy statistic; None below ``2 min_size`` values.
 
-    ``Q = m n / (m + n) (2 A - B - C)``: A the mean distance between the sides, B and C the mean
-    distances within each, a value's to itself included (Szekely and Rizzo, "Energy statistics",
-    2013). The paper's own B and C leave those out; so taken, Q is never negative, and it is 0 only
-    where both sides are the same.
+    A piece is a side or lies between two; each of these has ``min_size`` values or more.
+    ``Q = m n / (m + n) (2 A - B - C)``: A the mean distance between the piece and the rest, B and C
+    the mean distances within each, a value's to itself included (Szekely and Rizzo, "Energy
+    statistics", 2013). The paper of E-divisive leaves those out in B and C; so taken, Q is never
+    negative, and it is 0 only where both are the same.
 
     Raises:
         InvalidRequest: No values, one that is not finite, or ``min_size`` below 1.
@@ -143,11 +154,32 @@ def best_split(values: Sample, *, min_size: int = 5) -> Split | None:
     if n < 2 * min_size:
         return None
     distances = np.abs(sample[:, None] - sample[None, :])
-    before = np.tril(distances, k=-1).sum(axis=1)
-    energies = _energies(before[None, :], distances.sum(axis=1)[None, :])[0]
-    candidates = energies[min_size - 1 : n - min_size]
-    index = int(np.argmax(candidates))
-    return Split(index=index + min_size, energy=float(candidates[index]))
+    energies = _energies(distances, min_size=min_size)
+    # Of pieces that are equal but for rounding, the earliest: the same on every machine.
+    first = np.argmax(energies >= energies.max() * _EQUAL)
+    start, end = (int(edge) for edge in np.unravel_index(first, energies.shape))
+    return Split(
+        start=start,
+        end=end,
+        index=_clearer_edge(distances, start, end),
+        energy=float(energies[start, end]),
+    )
+
+
+def _clearer_edge(distances: Floats, start: int, end: int) -> int:
+    """Return at which edge of the piece the neighbours differ more."""
+    if start == 0:
+        return end
+    before, piece, after = slice(0, start), slice(start, end), slice(end, len(distances))
+    first, second = _energy(distances, before, piece), _energy(distances, piece, after)
+    return start if first >= second * _EQUAL else end
+
+
+def _energy(distances: Floats, before: slice, after: slice) -> float:
+    across = distances[before, after]
+    m, n = across.shape
+    within = distances[before, before].mean() + distances[after, after].mean()
+    return float(m * n / (m + n) * (2.0 * across.mean() - within))
 
 
 class _Orders:
@@ -194,20 +226,16 @@ def _orders_of(size: int, block: int, num_permutations: int, seed: int) -> _Orde
 
 
 def _p_value(
-    sample: Floats, split: Split, *, min_size: int, orders: _Orders, significance: float
+    sample: Floats, *, min_size: int, orders: _Orders, significance: float
 ) -> float | None:
     """Return p; None as soon as it is known to be above ``significance``."""
     enough = _enough(orders, significance)
-    totals = np.abs(sample[:, None] - sample[None, :]).sum(axis=1)
-    # Orders that are equal but for rounding must count as equal.
-    bar = split.energy * (1.0 - 1e-9)
+    bar = _tested(sample, min_size=min_size) * _EQUAL
     largest = max(1, _BATCH_CELLS // sample.size)
     exceedances, start, size = 0, 0, _FIRST_BATCH
     while start < orders.total and exceedances < enough:
         batch = orders.take(start, start + min(size, largest))
-        energies = _energies(_before(sample, batch), totals[batch])
-        inside = energies[:, min_size - 1 : sample.size - min_size]
-        hits = np.flatnonzero(inside.max(axis=1) >= bar)
+        hits = np.flatnonzero(_largest(sample, batch, min_size=min_size) >= bar)
         if not orders.is_exact and exceedances + hits.size >= _ENOUGH_EXCEEDANCES:
             last = int(hits[_ENOUGH_EXCEEDANCES - exceedances - 1])
             p_value = _ENOUGH_EXCEEDANCES / (start + last + 1)
@@ -233,48 +261,104 @@ def _enough(orders: _Orders, significance: float) -> int:
     )
 
 
-def _before(sample: Floats, orders: NDArray[np.integer]) -> Floats:
-    """Return (orders, n): each value's distances to those before it in the order, summed up.
+def _energies(distances: Floats, *, min_size: int) -> Floats:
+    """Return (n + 1, n + 1): Q of the piece from each edge to each later one, -1 where it is none.
+
+    With distances so centred, ``Q = N / (m n)`` times the closeness within the piece alone.
+    """
+    size, levels = len(distances), _levels(distances)
+    sums = np.zeros((size + 1, size + 1))
+    sums[1:, 1:] = (levels[:, None] + levels[None, :] - distances).cumsum(axis=0).cumsum(axis=1)
+    own, edges = np.diagonal(sums), np.arange(size + 1)
+    weights = _weights(edges[:, None], edges[None, :], size=size, min_size=min_size)
+    return np.where(weights > 0.0, weights * (own[:, None] + own[None, :] - 2.0 * sums), -1.0)
+
+
+def _tested(sample: Floats, *, min_size: int) -> float:
+    """Return the largest Q of the runs in the order of time, of the pieces that a test sees."""
+    energies = _energies(np.abs(sample[:, None] - sample[None, :]), min_size=min_size)
+    steps = _steps(sample.size)
+    return float(max(energies[0].max(), energies[np.ix_(steps, steps)].max()))
+
+
+def _steps(size: int) -> NDArray[np.intp]:
+    return np.arange(0, size, -(-size // _MOST_STEPS), dtype=np.intp)
+
+
+def _largest(sample: Floats, orders: NDArray[np.integer], *, min_size: int) -> Floats:
+    """Return (orders,): the largest Q of any piece of each order.
+
+    Sides are tried at every run, middle pieces at the edges of steps.
+    """
+    size, starts = int(sample.size), _steps(sample.size)
+    width = int(starts[1])
+    of_sides = 2.0 * _weights(0, np.arange(1, size + 1), size=size, min_size=min_size)
+    levels = _levels(np.abs(sample[:, None] - sample[None, :]))
+    # (runs, orders): sums run along the memory
+    summed = np.zeros((size + 1, len(orders)))
+    np.cumsum(levels[orders].T, axis=0, out=summed[1:])
+    values = np.ascontiguousarray(sample.astype(_precision(sample))[orders].T)
+    cells, by_step = np.empty_like(values), np.empty_like(values[: starts.size])
+    # Distances of all pairs: of a side, and of the pieces that begin at each step.
+    of_side, of_piece = np.zeros(len(orders)), np.zeros((starts.size, len(orders)))
+    added, pieces = np.empty_like(of_piece), np.empty_like(of_piece)
+    largest = np.zeros(len(orders))
+    for step, start in enumerate(starts.tolist()):
+        end, known = min(start + width, size), slice(0, step + 1)
+        added[known] = 0.0
+        for run in range(start, end):
+            near = np.subtract(values[:run], values[run], out=cells[:run])
+            np.abs(near, out=near)
+            by_width = near[:start].reshape(step, width, len(orders))
+            np.add.reduce(by_width, axis=1, out=by_step[:step])
+            np.add.reduce(near[start:], axis=0, out=by_step[step])
+            added[known] += by_step[known]
+            of_side += np.add.reduce(by_step[known], axis=0)
+            energies = ((run + 1) * summed[run + 1] - of_side) * of_sides[run]
+            np.maximum(largest, energies, out=largest)
+        for later in range(step, 0, -1):  # row by row: a cumulative sum along them is slower
+            added[later - 1] += added[later]
+        of_piece[known] += added[known]
+        lengths = (end - starts[known])[:, None]
+        weights = _weights(starts[known], end, size=size, min_size=min_size)[:, None]
+        energies = np.subtract(summed[end], summed[starts[known]], out=pieces[known])
+        energies *= lengths * weights * 2.0
+        energies -= np.multiply(of_piece[known], weights * 2.0, out=added[known])
+        np.maximum(largest, np.maximum.reduce(energies, axis=0), out=largest)
+    return largest
+
+
+def _precision(sample: Floats) -> type[np.floating]:
+    """Return what distances are summed in.
 
     Of ranks every sum is a multiple of a half, exact in single precision up to 4,096 runs.
     """
     is_exact = sample.size <= _LARGEST_SINGLE and bool(np.all(sample * 2.0 % 1.0 == 0.0))
     is_exact = is_exact and float(np.abs(sample).max()) <= _LARGEST_SINGLE
-    values = sample.astype(np.float32 if is_exact else np.float64)
-    by_run = np.ascontiguousarray(values[orders].T)  # (n, orders): sums run along the memory
-    found, cells = np.zeros_like(by_run), np.empty_like(by_run)
-    for run in range(1, sample.size):
-        distances = np.subtract(by_run[:run], by_run[run], out=cells[:run])
-        np.add.reduce(np.abs(distances, out=distances), axis=0, out=found[run])
-    return found.T.astype(np.float64)
+    return np.float32 if is_exact else np.float64
 
 
-def _energies(before: Floats, totals: Floats) -> Floats:
-    """Return (orders, n - 1): Q of every split of every order.
+def _levels(distances: Floats) -> Floats:
+    """Return (n,): what makes ``level_i + level_j - distance_ij`` sum up to 0 over each row."""
+    means: Floats = distances.mean(axis=1)
+    return means - 0.5 * means.mean()
 
-    With S the sums of distances within and between the sides, ``Q = (2 S_between - n S_left / m -
-    m S_right / n) / N``. A value adds to S_left twice its distances to those before it.
 
-    Args:
-        before: (orders, n) distances of each value to those before it, summed up.
-        totals: (orders, n) the same to all.
+def _weights(
+    starts: NDArray[np.integer] | int,
+    ends: NDArray[np.integer] | int,
+    *,
+    size: int,
+    min_size: int,
+) -> Floats:
+    """Return ``N / (m n)`` of each piece; 0 where it is none.
+
+    A piece that reaches the end is left out: it is the rest of one that begins at 0.
     """
-    size = before.shape[1]
-    left = 2.0 * np.cumsum(before, axis=1)[:, :-1]
-    all_of_left = np.cumsum(totals, axis=1)
-    between = all_of_left[:, :-1] - left
-    right = all_of_left[:, -1:] - all_of_left[:, :-1] - between
-    m: Floats = np.arange(1, size, dtype=np.float64)
-    n: Floats = size - m
-    between *= 2.0
-    left *= n
-    left /= m
-    right *= m
-    right /= n
-    between -= left
-    between -= right
-    between /= size
-    return between
+    left, m, right = np.asarray(starts), np.asarray(ends - starts), size - np.asarray(ends)
+    is_piece = (m >= min_size) & (right >= min_size) & ((left == 0) | (left >= min_size))
+    m = np.clip(m, 1, size - 1)
+    return np.where(is_piece, size / (m * (size - m)), 0.0)
 
 
 def _shift(before: Floats, after: Floats) -> Shift:

@@ -1,6 +1,7 @@
 // A prompt's way through the enhancer: asked for, followed, answered for by the person.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { answer, api, type Job } from "@/api/client";
+import { useReport } from "@/api/actions";
+import { ApiError, answer, api, type Job } from "@/api/client";
 import { jobQuery, keys } from "@/api/queries";
 import { useDraft } from "@/stores/draft";
 import { useForm } from "@/views/create/form";
@@ -10,12 +11,16 @@ import { useMemory } from "@/views/create/memory";
 const WAIT_S = 2; // most enhancements end within it; the others are followed
 const AGAIN_MS = 1000;
 
+/** Of the last wish; one that was taken back, or made again, is another's no more. */
+let wish = 0;
+
 const isOpen = (job: Job | undefined): boolean =>
   job === undefined || job.state === "queued" || job.state === "running";
 
 export function useEnhance() {
   const { catalogue, type } = useForm();
   const client = useQueryClient();
+  const report = useReport();
   const proposal = useMemory((store) => store.proposal);
   const set = useMemory((store) => store.set);
   const enhancer = enhancerOf(catalogue.job_types, type);
@@ -25,12 +30,25 @@ export function useEnhance() {
       const body = { prompt, job_type: enhancer?.name ?? null, wait_s: WAIT_S };
       return { job: await answer(api.POST("/api/v1/enhance", { body })), original: prompt };
     },
-    onMutate: () => set({ proposal: null }),
-    onSuccess: ({ job, original }) => {
+    onMutate: () => {
+      set({ proposal: null });
+      wish += 1;
+      return wish;
+    },
+    onSuccess: ({ job, original }, _, own) => {
+      if (own !== wish) return drop(job.id);
       client.setQueryData(keys.job(job.id), job);
       set({ proposal: { job_id: job.id, original } });
     },
   });
+  const drop = (jobId: string) =>
+    answer(api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: jobId } } })).then(
+      () => undefined,
+      (error) => {
+        const hasEnded = error instanceof ApiError && error.status === 409;
+        if (!hasEnded) report(error);
+      },
+    );
   const following = useQuery({
     ...jobQuery(proposal?.job_id ?? ""),
     enabled: proposal !== null,
@@ -49,12 +67,10 @@ export function useEnhance() {
       set({ proposal: null });
     },
     cancel: async () => {
-      if (job && isOpen(job))
-        await answer(
-          api.POST("/api/v1/jobs/{job_id}/cancel", { params: { path: { job_id: job.id } } }),
-        );
+      wish += 1; // its job, if it is only asked for, is cancelled when it is known
       start.reset();
       set({ proposal: null });
+      if (proposal && isOpen(job)) await drop(proposal.job_id);
     },
   };
 }

@@ -1,9 +1,9 @@
-import { FileUp } from "lucide-react";
 import { type RefObject, useEffect, useRef, useState } from "react";
 import { useReport } from "@/api/actions";
 import { answer, api } from "@/api/client";
 import { useMessages } from "@/messages";
 import { useDraft } from "@/stores/draft";
+import { useHandedFile } from "@/stores/handed-file";
 import { essence } from "@/views/create/essence";
 import { useReplace } from "@/views/create/form";
 import { draftOfSettings } from "@/views/create/request";
@@ -41,42 +41,25 @@ export function useReadFile() {
   return { read, isReading };
 }
 
-const hasFiles = (data: DataTransfer | null): boolean => data?.types.includes("Files") ?? false;
-
-/** Files dropped or pasted anywhere on the page; whether one is held over it. */
-function useDroppedFile(read: (file: File) => void): boolean {
-  const [isOver, setIsOver] = useState(false);
+/** Files that were dropped on whichever page, or are pasted on this one. */
+function useGivenFile(read: (file: File) => void): void {
   const latest = useRef(read);
   latest.current = read;
+  const handed = useHandedFile((store) => store.file);
   useEffect(() => {
-    const stop = new AbortController();
-    const on = <E extends Event>(name: string, run: (event: E) => void) =>
-      window.addEventListener(name, run as EventListener, { signal: stop.signal });
-    let depth = 0; // enter and leave come for every element that is crossed
-    const move = (event: DragEvent, by: number) => {
-      if (!hasFiles(event.dataTransfer)) return;
-      event.preventDefault();
-      depth = Math.max(0, depth + by);
-      setIsOver(depth > 0);
-    };
-    const take = (event: Event, files: FileList | undefined) => {
-      const file = files?.[0];
+    const file = handed && useHandedFile.getState().take();
+    if (file) latest.current(file);
+  }, [handed]);
+  useEffect(() => {
+    const paste = (event: ClipboardEvent) => {
+      const file = event.clipboardData?.files[0];
       if (!file) return;
       event.preventDefault();
       latest.current(file);
     };
-    on<DragEvent>("dragenter", (event) => move(event, 1));
-    on<DragEvent>("dragleave", (event) => move(event, -1));
-    on<DragEvent>("dragover", (event) => move(event, 0));
-    on<DragEvent>("drop", (event) => {
-      depth = 0;
-      setIsOver(false);
-      take(event, event.dataTransfer?.files);
-    });
-    on<ClipboardEvent>("paste", (event) => take(event, event.clipboardData?.files));
-    return () => stop.abort();
+    window.addEventListener("paste", paste);
+    return () => window.removeEventListener("paste", paste);
   }, []);
-  return isOver;
 }
 
 interface Props {
@@ -87,7 +70,7 @@ interface Props {
 export function FileGate({ input }: Props) {
   const { file: texts } = useMessages().create;
   const { read, isReading } = useReadFile();
-  const isOver = useDroppedFile((file) => void read(file));
+  useGivenFile((file) => void read(file));
   return (
     <>
       <input
@@ -105,18 +88,6 @@ export function FileGate({ input }: Props) {
       <span role="status" className="sr-only">
         {isReading ? texts.reading : ""}
       </span>
-      {isOver && (
-        <div
-          aria-hidden
-          className="pointer-events-none fixed inset-3 z-40 grid place-items-center rounded-2xl border-2 border-dashed border-accent bg-canvas/80"
-        >
-          <div className="flex flex-col items-center gap-2 rounded-2xl border border-line bg-raised px-8 py-6 text-center shadow-pop">
-            <FileUp size={28} className="text-accent-ink" />
-            <p className="text-base font-medium">{texts.drop}</p>
-            <p className="text-sm text-muted">{texts.dropHint}</p>
-          </div>
-        </div>
-      )}
     </>
   );
 }

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Images, Pause, Play } from "lucide-react";
-import { useMemo } from "react";
+import { useEffect, useMemo } from "react";
 import { Link } from "wouter";
 import { activeQuery, newestQuery } from "@/api/queries";
 import { useMessages } from "@/messages";
@@ -18,6 +18,7 @@ export function Latest() {
   const { latest } = useMessages().create;
   const newest = useQuery(newestQuery(EVERYTHING));
   const { data: active } = useQuery(activeQuery);
+  useReducedMotion();
   const submitted = useMemory((store) => store.submitted);
   const jobs = useMemo(
     () => latestOf([...(newest.data ?? []), ...(active ?? [])], submitted),
@@ -43,7 +44,7 @@ export function Latest() {
       {newest.isPending ? (
         <div className={GRID}>
           {["a", "b", "c", "d"].map((key) => (
-            <Skeleton key={key} className="h-60 rounded-xl" />
+            <Skeleton key={key} className="h-[16.75rem] rounded-xl" />
           ))}
         </div>
       ) : newest.isError && jobs.length === 0 ? (
@@ -61,6 +62,17 @@ export function Latest() {
       )}
     </section>
   );
+}
+
+/** Who wants less motion gets it, also where playing was wished for before; Play starts it anew. */
+function useReducedMotion(): void {
+  useEffect(() => {
+    const wish = window.matchMedia?.("(prefers-reduced-motion: reduce)");
+    const heed = () => wish?.matches && useMemory.getState().set({ isPlaying: false });
+    heed();
+    wish?.addEventListener("change", heed);
+    return () => wish?.removeEventListener("change", heed);
+  }, []);
 }
 
 function PlayToggle() {

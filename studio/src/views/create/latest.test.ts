@@ -53,6 +53,15 @@ describe("isSameTile", () => {
     );
   });
 
+  it("follows what is thought of it", () => {
+    const rated = (stars: number, ...tags: string[]): Job =>
+      job("1", { rating: { stars, tags } as Job["rating"] });
+    expect(isSameTile(rated(2), rated(2))).toBe(true);
+    expect(isSameTile(rated(2), rated(3))).toBe(false);
+    expect(isSameTile(rated(2), rated(2, "text"))).toBe(false);
+    expect(isSameTile(job("1"), rated(2))).toBe(false);
+  });
+
   it("follows jobs that are not over", () => {
     expect(isSameTile(job("1", { state: "running" }), job("1", { state: "running" }))).toBe(false);
     expect(isSameTile(job("1"), job("1", { state: "failed" }))).toBe(false);

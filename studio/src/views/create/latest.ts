@@ -30,6 +30,8 @@ export function isSameTile(before: Job, after: Job): boolean {
     isFresh &&
     before.id === after.id &&
     before.state === after.state &&
-    before.assets.length === after.assets.length
+    before.assets.length === after.assets.length &&
+    before.rating?.stars === after.rating?.stars &&
+    before.rating?.tags.join() === after.rating?.tags.join()
   );
 }

@@ -1,8 +1,11 @@
 // What this browser remembers of Create besides the draft itself.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
+import { isPersonal } from "@/lib/personal";
 import type { Group } from "@/views/create/kinds";
 
+const motion = window.matchMedia?.("(prefers-reduced-motion: reduce)");
+const isMotionReduced = (): boolean => motion?.matches ?? false;
 const MOST_REMEMBERED = 24;
 
 /** An enhancement that was asked for and not yet answered for by the person. */
@@ -26,12 +29,14 @@ interface Memory {
   remember(jobs: { id: string; seed: number }[]): void;
 }
 
+const NAME = "ourvidz.create";
+
 export const useMemory = create<Memory>()(
   persist(
     (set, get) => ({
       isAdvanced: false,
       isNegative: false,
-      isPlaying: !window.matchMedia?.("(prefers-reduced-motion: reduce)").matches,
+      isPlaying: !isMotionReduced(),
       copies: 1,
       lastOf: {},
       submitted: [],
@@ -47,6 +52,18 @@ export const useMemory = create<Memory>()(
           lastSeed: jobs.at(-1)?.seed ?? get().lastSeed,
         }),
     }),
-    { name: "ourvidz.create", version: 1 },
+    {
+      name: NAME,
+      version: 1,
+      // Who asked the system for less motion since then gets it.
+      merge: (kept, now) => {
+        const all = { ...now, ...(kept as Partial<Memory> | undefined) };
+        return { ...all, isPlaying: all.isPlaying && !isMotionReduced() };
+      },
+    },
   ),
 );
+isPersonal(NAME, useMemory);
+motion?.addEventListener("change", () => {
+  if (motion.matches) useMemory.getState().set({ isPlaying: false });
+});

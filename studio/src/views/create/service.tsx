@@ -4,6 +4,7 @@ import { createContext, type ReactNode, useContext, useEffect, useMemo, useState
 import { useSubmit } from "@/api/actions";
 import { answer, api, type Job, type JobRequest, type Schemas } from "@/api/client";
 import { applyJobs } from "@/api/live";
+import { once } from "@/api/once";
 import { keys } from "@/api/queries";
 import { useMessages } from "@/messages";
 import { type Draft, useDraft } from "@/stores/draft";
@@ -63,11 +64,13 @@ function useExpectation(draft: Draft) {
 function useBatch() {
   return useMutation({
     mutationFn: async (jobs: Body[]) => {
-      const result = await answer(
-        api.POST("/api/v1/jobs/batch", {
-          params: { header: { "Idempotency-Key": crypto.randomUUID() } },
-          body: { jobs: jobs as JobRequest[] },
-        }),
+      const result = await once("/jobs/batch", jobs, (key) =>
+        answer(
+          api.POST("/api/v1/jobs/batch", {
+            params: { header: { "Idempotency-Key": key } },
+            body: { jobs: jobs as JobRequest[] },
+          }),
+        ),
       );
       return result.data;
     },

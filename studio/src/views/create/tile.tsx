@@ -1,9 +1,11 @@
 import { Ban, CircleAlert, Clock } from "lucide-react";
-import { memo, type ReactNode, useEffect, useRef } from "react";
+import { memo, type ReactNode, type SyntheticEvent, useEffect, useRef } from "react";
 import { Link } from "wouter";
 import type { Asset, Job } from "@/api/client";
 import { duration, percent, title } from "@/lib/format";
 import { phaseColour, phaseName } from "@/lib/phases";
+import { DefectButton, isVideo, madeIn, Stars, Thumbnail, useFreshAsset } from "@/media";
+import { BrokenFile } from "@/media/thumbnail";
 import { useMessages } from "@/messages";
 import { stateName } from "@/ui/badge";
 import { cx } from "@/ui/cx";
@@ -15,16 +17,13 @@ import { useMemory } from "@/views/create/memory";
 export const Tile = memo(
   function Tile({ job }: { job: Job }) {
     return (
-      <li className="min-w-0">
-        <Link
-          href={`/library/${job.id}`}
-          className="group block overflow-hidden rounded-xl border border-line bg-surface shadow-card transition-colors hover:border-line-strong"
-        >
+      <li className="min-w-0 overflow-hidden rounded-xl border border-line bg-surface shadow-card transition-colors hover:border-line-strong">
+        <Link href={`/library/${job.id}`} className="block focus-visible:-outline-offset-2">
           <div className="relative grid h-44 place-items-center overflow-hidden bg-sunken">
             <Picture job={job} />
             <Progress job={job} />
           </div>
-          <div className="px-3 py-2.5">
+          <div className="px-3 pt-2.5">
             <p className="truncate text-[13px]" title={job.prompt}>
               {job.prompt}
             </p>
@@ -33,6 +32,14 @@ export const Tile = memo(
             </p>
           </div>
         </Link>
+        <div className="flex h-9 items-center px-1.5">
+          {job.state === "succeeded" && (
+            <>
+              <Stars job={job} size="sm" className="shrink-0" />
+              <DefectButton job={job} className="min-w-0" />
+            </>
+          )}
+        </div>
       </li>
     );
   },
@@ -41,7 +48,7 @@ export const Tile = memo(
 
 function Picture({ job }: { job: Job }) {
   const [first] = job.assets;
-  if (first?.media_type.startsWith("video/")) return <Clip asset={first} />;
+  if (first && isVideo(first)) return <Clip asset={first} />;
   if (first) return <Mosaic assets={job.assets} />;
   if (job.preview_url)
     return <img src={job.preview_url} alt="" className="size-full object-contain" />;
@@ -72,20 +79,14 @@ const MOST_IMAGES = 6;
 function Mosaic({ assets }: { assets: Asset[] }) {
   const { latest } = useMessages().create;
   const [only, second] = assets;
-  if (!second)
-    return <img src={only?.url} alt="" loading="lazy" className="size-full object-contain" />;
+  if (!only) return null;
+  if (!second) return <Still asset={only} />;
   const shown = assets.slice(0, MOST_IMAGES);
   const columns = shown.length > 4 ? "grid-cols-3" : "grid-cols-2";
   return (
     <div className={cx("grid size-full gap-px", columns, shown.length > 2 && "grid-rows-2")}>
       {shown.map((asset) => (
-        <img
-          key={asset.id}
-          src={asset.thumbnail_url ?? asset.url}
-          alt=""
-          loading="lazy"
-          className="size-full min-h-0 object-cover"
-        />
+        <Thumbnail key={asset.id} asset={asset} alt="" className="size-full min-h-0" />
       ))}
       {assets.length > MOST_IMAGES && (
         <span className="numeric absolute right-1.5 bottom-1.5 rounded-md bg-raised px-1.5 text-xs">
@@ -96,8 +97,24 @@ function Mosaic({ assets }: { assets: Asset[] }) {
   );
 }
 
+/** One image in full. Addresses expire while a page stays open. */
+function Still({ asset: given }: { asset: Asset }) {
+  const { asset, isBroken, renew } = useFreshAsset(given);
+  if (isBroken) return <BrokenFile className="size-full" />;
+  return (
+    <img
+      src={asset.url}
+      alt=""
+      loading="lazy"
+      onError={renew}
+      className="size-full object-contain"
+    />
+  );
+}
+
 /** Plays while it can be seen and playing is wished for. */
-function Clip({ asset }: { asset: Asset }) {
+function Clip({ asset: given }: { asset: Asset }) {
+  const { asset, isBroken, renew } = useFreshAsset(given);
   const ref = useRef<HTMLVideoElement>(null);
   const isPlaying = useMemory((store) => store.isPlaying);
   useEffect(() => {
@@ -115,17 +132,22 @@ function Clip({ asset }: { asset: Asset }) {
     watch.observe(video);
     return () => watch.disconnect();
   }, [isPlaying]);
+  if (isBroken) return <BrokenFile className="size-full" />;
   return (
     <video
       ref={ref}
       src={asset.url}
       poster={asset.thumbnail_url ?? undefined}
+      autoPlay={isPlaying && asset !== given} // a renewed address goes on where it was wished
       muted
       loop
       playsInline
       preload="metadata"
       tabIndex={-1}
       aria-hidden
+      onError={(event: SyntheticEvent<HTMLVideoElement>) => {
+        if (event.currentTarget.error) renew();
+      }}
       className="size-full object-contain"
     />
   );
@@ -153,7 +175,7 @@ function Line({ job }: { job: Job }) {
     return (
       <>
         <span className="truncate">{title(job.job_type)}</span>
-        <span className="ml-auto shrink-0">{duration(job.ledger?.total_s)}</span>
+        <span className="ml-auto shrink-0">{duration(madeIn(job))}</span>
       </>
     );
   if (job.state !== "running") return stateName(job, messages);

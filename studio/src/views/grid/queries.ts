@@ -8,6 +8,7 @@ import {
 import { useEffect, useMemo } from "react";
 import { useReport } from "@/api/actions";
 import { answer, api, type Job, type JobRequest } from "@/api/client";
+import { once } from "@/api/once";
 import { keys, libraryQuery } from "@/api/queries";
 import type { Axis } from "@/views/grid/logic/parameters";
 import { type Base, type Estimate, estimateOf, type Sample } from "@/views/grid/logic/plan";
@@ -50,16 +51,17 @@ export function useStartGrid() {
   const client = useQueryClient();
   const report = useReport();
   return useMutation({
-    mutationFn: ({ base, axes }: { base: Base; axes: readonly Axis[] }) =>
-      answer(
-        api.POST("/api/v1/jobs/grid", {
-          params: { header: { "Idempotency-Key": crypto.randomUUID() } },
-          body: {
-            base: base as JobRequest,
-            axes: Object.fromEntries(axes.map(({ name, values }) => [name, values])),
-          },
-        }),
-      ),
+    mutationFn: ({ base, axes }: { base: Base; axes: readonly Axis[] }) => {
+      const body = {
+        base: base as JobRequest,
+        axes: Object.fromEntries(axes.map(({ name, values }) => [name, values])),
+      };
+      return once("/jobs/grid", body, (key) =>
+        answer(
+          api.POST("/api/v1/jobs/grid", { params: { header: { "Idempotency-Key": key } }, body }),
+        ),
+      );
+    },
     onSuccess: () => client.invalidateQueries({ queryKey: keys.active }),
     onError: report,
   });

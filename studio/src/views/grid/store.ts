@@ -1,6 +1,7 @@
 // The grid that is being built, and those that were started here.
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
+import { isPersonal } from "@/lib/personal";
 import type { Axis } from "@/views/grid/logic/parameters";
 
 export interface KnownGrid {
@@ -24,6 +25,8 @@ interface GridStore {
 
 const MOST_KNOWN = 40;
 
+const NAME = "ourvidz.grids";
+
 export const useGrids = create<GridStore>()(
   persist(
     (set, get) => ({
@@ -38,6 +41,7 @@ export const useGrids = create<GridStore>()(
         set({ known: [grid, ...others].slice(0, MOST_KNOWN) });
       },
     }),
-    { name: "ourvidz.grids", version: 1 },
+    { name: NAME, version: 1 },
   ),
 );
+isPersonal(NAME, useGrids);

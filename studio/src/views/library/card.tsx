@@ -5,6 +5,7 @@ import type { Job } from "@/api/client";
 import { duration, title } from "@/lib/format";
 import { AssetView } from "@/media/asset-view";
 import { isVideo } from "@/media/assets";
+import { DefectButton } from "@/media/defect-button";
 import { madeIn, workPhases } from "@/media/facts";
 import { FavouriteButton } from "@/media/favourite";
 import { Stars } from "@/media/stars";
@@ -43,7 +44,7 @@ export const ResultCard = memo(function ResultCard({ job, handlers }: Props) {
       onPointerEnter={(event) => event.pointerType === "mouse" && setIsLooked(true)}
       onPointerLeave={() => setIsLooked(false)}
       onFocus={(event) => event.target.matches(":focus-visible") && setIsLooked(true)}
-      onBlur={() => setIsLooked(false)}
+      onBlur={(event) => !event.currentTarget.contains(event.relatedTarget) && setIsLooked(false)}
     >
       <div className="relative aspect-4/3 shrink-0 bg-sunken">
         <CardMedia job={job} isPlaying={isLooked} />
@@ -57,12 +58,13 @@ export const ResultCard = memo(function ResultCard({ job, handlers }: Props) {
           )}
         />
       </div>
-      <CardText job={job} tabIndex={tabIndex} handlers={handlers} />
+      <CardText job={job} tabIndex={tabIndex} handlers={handlers} isLooked={isLooked} />
     </article>
   );
 });
 
 // Touch screens know no hovering: there it is always shown.
+const IS_TOUCH = window.matchMedia?.("(hover: none)").matches ?? false;
 const SHOWN_ON_LOOK =
   "pointer-fine:opacity-0 group-hover:opacity-100 group-focus-within:opacity-100";
 
@@ -157,7 +159,7 @@ function SelectBox({ job, isSelected, tabIndex, handlers }: PartProps & { isSele
   );
 }
 
-function CardText({ job, tabIndex, handlers }: PartProps) {
+function CardText({ job, tabIndex, handlers, isLooked }: PartProps & { isLooked: boolean }) {
   const messages = useMessages();
   const texts = messages.library;
   const seconds = madeIn(job);
@@ -188,9 +190,17 @@ function CardText({ job, tabIndex, handlers }: PartProps) {
           </span>
         )}
       </p>
-      <div className="relative z-10 mt-auto -ml-1 flex w-fit items-center">
+      <div className="relative z-10 mt-auto -ml-1 flex w-fit max-w-full items-center">
         {job.state === "succeeded" ? (
-          <Stars job={job} size="sm" tabIndex={tabIndex} />
+          <>
+            <Stars job={job} size="sm" tabIndex={tabIndex} className="shrink-0" />
+            <DefectButton
+              job={job}
+              tabIndex={tabIndex}
+              isOffered={isLooked || IS_TOUCH}
+              className="min-w-0"
+            />
+          </>
         ) : (
           <RetryButton job={job} tabIndex={tabIndex} />
         )}

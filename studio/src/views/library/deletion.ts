@@ -1,11 +1,10 @@
-// Deleting hides at once and is done some seconds later, so that it can be undone.
+// Deleting hides at once and is done when the offer to undo it has gone.
 import { useCallback } from "react";
 import { create } from "zustand";
 import { useDeleteJobs } from "@/api/actions";
 import { useMessages } from "@/messages";
 import { useToasts } from "@/ui/toast";
 
-export const UNDO_MS = 6000;
 const MOST_AT_ONCE = 500;
 
 /** Ids that are about to be deleted: views leave them out. */
@@ -37,10 +36,7 @@ export function useDelete(): (ids: readonly string[]) => void {
       const isLeft = () => {
         for (const part of chunks(ids, MOST_AT_ONCE)) sendAway(part);
       };
-      const settle = () => {
-        clearTimeout(timer);
-        window.removeEventListener("pagehide", isLeft);
-      };
+      const settle = () => window.removeEventListener("pagehide", isLeft);
       const commit = async () => {
         settle();
         try {
@@ -50,7 +46,6 @@ export function useDelete(): (ids: readonly string[]) => void {
         }
         show(ids);
       };
-      const timer = setTimeout(() => void commit(), UNDO_MS);
       window.addEventListener("pagehide", isLeft);
       hide(ids);
       showToast({
@@ -63,6 +58,7 @@ export function useDelete(): (ids: readonly string[]) => void {
             show(ids);
           },
         },
+        onGone: () => void commit(),
       });
     },
     [mutateAsync, messages, showToast],

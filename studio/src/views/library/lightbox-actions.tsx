@@ -11,6 +11,7 @@ import { useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { useReport, useRetry, useSubmit } from "@/api/actions";
 import type { Asset, Job } from "@/api/client";
+import { copyText } from "@/lib/clipboard";
 import { FavouriteButton } from "@/media/favourite";
 import { useMessages } from "@/messages";
 import { compareUrl, useComparison } from "@/stores/comparison";
@@ -140,8 +141,8 @@ function FileActions({ job, asset, onDelete, onSaid }: Props & SayingProps) {
   const download = useDownload();
   const archive = useArchive();
   const copyLink = async () => {
-    await navigator.clipboard.writeText(`${window.location.origin}/library/${job.id}`);
-    onSaid(messages.actions.copied);
+    const isCopied = await copyText(`${window.location.origin}/library/${job.id}`);
+    onSaid(isCopied ? messages.actions.copied : messages.actions.notCopied);
   };
   const save = () => {
     if (job.assets.length > 1) archive.mutate([job.id]);

@@ -1,6 +1,7 @@
 import { Copy } from "lucide-react";
 import { memo, type ReactNode } from "react";
 import type { Asset, Job } from "@/api/client";
+import { copyText } from "@/lib/clipboard";
 import { duration, fullMoment } from "@/lib/format";
 import { DefectTags } from "@/media/defect-tags";
 import { type Fact, madeIn, workPhases } from "@/media/facts";
@@ -68,7 +69,7 @@ function Text({ title, copied, children }: TextProps) {
             aria-label={texts.copyPrompt}
             title={texts.copyPrompt}
             icon={<Copy size={14} />}
-            onClick={() => void navigator.clipboard?.writeText(copied)}
+            onClick={() => void copyText(copied)}
           />
         )}
       </h3>

@@ -40,7 +40,7 @@ const throughput = {
   byType: "By job type",
   course: "Course",
   courseOf: (n: number) => `${plural(n, { one: "job", other: "jobs" })} over the period`,
-  cut: "Only the newest 1,000 jobs of the period are counted.",
+  cut: (n: string) => `There were more: only the newest ${n} jobs of the period are counted.`,
   empty: "No job in this period",
   emptyHint: "Choose a longer period, or make something in Create.",
 };
@@ -52,6 +52,8 @@ const failures = {
       ? "Jobs that ended with an error."
       : `The newest ${plural(n, { one: "failed job", other: "failed jobs" })}.`,
   none: "No job has failed.",
+  code: "Code",
+  share: "Share",
   lastSeen: (when: string) => `Last ${when}`,
   example: "Example",
   exampleOf: (id: string) => `Example: ${id}`,
@@ -97,6 +99,8 @@ const failures = {
 const health = {
   title: "Success and uptime",
   text: "Jobs of the last 30 days that ended by themselves; cancelled ones do not count.",
+  cut: (n: string, when: string) =>
+    `There were more: only the newest ${n} jobs are counted, since ${when}.`,
   success: "Success",
   between: (low: string, high: string) => `${low} – ${high}`,
   noJobs: "no jobs yet",
@@ -138,8 +142,11 @@ const gpus = {
     activations: "Kept for work",
     free: "Free",
   },
+  part: "Part",
+  share: "Share",
   hostCopies: "Copies in host memory",
   of: (size: string) => `of ${size}`,
+  now: "GPU now",
   measured: "Measured",
   during: "While this job ran:",
   lastJob: (when: string) => `the last one, ${when}`,
@@ -309,6 +316,11 @@ const ledger = {
   memory: "Memory",
   device: "Device",
   noDevice: "The job ran on the processor: no GPU was there to be measured.",
+  deviceCourse: "Device over time",
+  deviceCourseText: "Sampled while the job ran, from its first second on; by all processes.",
+  deviceAt: "Seconds",
+  deviceSummary: (name: string, mean: string, most: string) =>
+    `${name}: ${mean} on average, at most ${most}.`,
   host: "Process",
   delivered: "Delivered",
   deliveredText: "Read from the file itself.",
@@ -499,8 +511,14 @@ const goals = {
   coverageText: (done: number, all: number) =>
     `${done} of ${plural(all, { one: "job type", other: "job types" })} have a baseline of five runs or more.`,
   runs: (n: number) => plural(n, { one: "run", other: "runs" }),
+  runsColumn: "Runs",
   measure: "Measure",
   measureOf: (name: string) => `Measure ${name}`,
+  what: "Goal",
+  nowColumn: "Now",
+  progress: "Progress",
+  goalsSummary: (reached: number, all: number) =>
+    `${reached} of ${plural(all, { one: "goal", other: "goals" })} reached.`,
   roadmap: "Roadmap of 2025",
   roadmapTable: "Planned changes with before and after",
   roadmapText: "What was planned for the service of 2025, and what measurements say became of it.",

@@ -75,10 +75,18 @@ export const trendsQuery = (filter: TrendFilter) =>
     ...kept,
   });
 
-export const decisionsQuery = queryOptions({
+/** Everything that was decided, newest first, page by page. */
+export const decisionsQuery = infiniteQueryOptions({
   queryKey: [...keys.performance, "decisions"],
-  queryFn: ({ signal }) =>
-    answer(api.GET("/api/v1/performance/decisions", { params: { query: { limit: 50 } }, signal })),
+  queryFn: ({ pageParam, signal }) =>
+    answer(
+      api.GET("/api/v1/performance/decisions", {
+        params: { query: { limit: 50, cursor: pageParam } },
+        signal,
+      }),
+    ),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (page) => page.next_cursor ?? undefined,
   ...kept,
 });
 

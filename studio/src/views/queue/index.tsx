@@ -18,7 +18,7 @@ import { WaitingList } from "@/views/queue/waiting-list";
 
 export default function QueueView() {
   const texts = useMessages().queue;
-  const { running, waiting, error, refetch, isPending } = useActiveJobs();
+  const { running, waiting, error, refetch, isPending, hasData } = useActiveJobs();
   // These two are answered by the rows themselves; here they stand for the help sheet.
   useShortcut({ keys: texts.keys.rows, label: texts.keyRows, scope: "here" }, () => undefined);
   useShortcut({ keys: texts.keys.pick, label: texts.keyPick, scope: "here" }, () => undefined);
@@ -28,9 +28,9 @@ export default function QueueView() {
       <Totals />
       <div className="grid items-start gap-6 lg:grid-cols-[minmax(0,1fr)_340px]">
         <div className="min-w-0">
-          {error && <ErrorState error={error} onRetry={() => void refetch()} />}
+          {error && !hasData && <ErrorState error={error} onRetry={() => void refetch()} />}
           {isPending && !error && <Loading />}
-          {!isPending && !error && <ActiveJobs running={running} waiting={waiting} />}
+          {hasData && <ActiveJobs running={running} waiting={waiting} />}
         </div>
         <div className="flex min-w-0 flex-col gap-6">
           <Ended />

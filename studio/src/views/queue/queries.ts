@@ -24,7 +24,7 @@ export function useActiveJobs() {
     running.sort((a, b) => (a.started_unix_s ?? 0) - (b.started_unix_s ?? 0));
     return { running, waiting: waiting.sort(byPlace) };
   }, [data]);
-  return { ...jobs, error, refetch, isPending };
+  return { ...jobs, error, refetch, isPending, hasData: data !== undefined };
 }
 
 /** Expected start and time of a waiting job; asked for while its row is seen. */

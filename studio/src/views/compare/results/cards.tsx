@@ -1,7 +1,7 @@
 import { ExternalLink, Pin, X } from "lucide-react";
 import { Link } from "wouter";
 import { duration, title } from "@/lib/format";
-import { DefectTags, Stars } from "@/media";
+import { DefectTags, madeIn, Stars } from "@/media";
 import { useMessages } from "@/messages";
 import { StateBadge } from "@/ui/badge";
 import { IconButton } from "@/ui/button";
@@ -98,7 +98,7 @@ function ResultCard({ compared, name, isFirst, onRemove, onFirst }: CardProps) {
         <div className="mt-auto flex flex-col gap-2">
           <div className="flex items-center justify-between gap-3">
             <Stars job={job} size="sm" className="-ml-1.5" />
-            <span className="numeric text-[13px] text-muted">{duration(job.ledger?.total_s)}</span>
+            <span className="numeric text-[13px] text-muted">{duration(madeIn(job))}</span>
           </div>
           <DefectTags job={job} />
         </div>

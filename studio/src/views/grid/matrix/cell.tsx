@@ -2,7 +2,7 @@ import { Check } from "lucide-react";
 import { memo } from "react";
 import type { Job } from "@/api/client";
 import { duration } from "@/lib/format";
-import { Stars } from "@/media";
+import { DefectButton, Stars } from "@/media";
 import { useMessages } from "@/messages";
 import { Badge } from "@/ui/badge";
 import { cx } from "@/ui/cx";
@@ -118,7 +118,10 @@ function Figures({ job, seconds, scale }: FiguresProps) {
           )
         )}
       </div>
-      <Stars job={job} size="sm" className="-ml-1.5" />
+      <div className="-ml-1.5 flex flex-wrap items-center">
+        <Stars job={job} size="sm" />
+        <DefectButton job={job} className="max-w-full" />
+      </div>
     </div>
   );
 }

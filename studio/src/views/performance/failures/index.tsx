@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/react-query";
-import { CircleCheck, Download } from "lucide-react";
+import { CircleCheck } from "lucide-react";
 import { useMemo } from "react";
-import { saveText, toCsv } from "@/lib/export";
+import { fullMoment, percent } from "@/lib/format";
 import { useMessages } from "@/messages";
-import { IconButton } from "@/ui/button";
 import { Section } from "@/ui/card";
+import { ChartFrame } from "@/ui/chart-frame";
 import { ErrorState, Skeleton } from "@/ui/states";
 import { type FailureClass, failureClasses, remarks } from "./classes";
 import { FailureList } from "./failure-list";
@@ -22,16 +22,15 @@ export default function FailuresPanel() {
         id="failures"
         title={texts.title}
         text={failed.data && texts.text(failed.data.length)}
-        actions={classes.length > 0 && <ExportButton classes={classes} />}
       >
-        {failed.error ? (
+        {failed.error && !failed.data ? (
           <ErrorState error={failed.error} onRetry={() => void failed.refetch()} />
         ) : !failed.data ? (
           <Skeleton className="h-32" />
         ) : classes.length === 0 ? (
           <Fine text={texts.none} />
         ) : (
-          <FailureList classes={classes} />
+          <Classes classes={classes} />
         )}
       </Section>
       <NotClean />
@@ -45,7 +44,7 @@ function NotClean() {
   const rows = useMemo(() => remarks(data ?? []), [data]);
   return (
     <Section id="not-clean" title={texts.notClean} text={texts.notCleanText}>
-      {error ? (
+      {error && !data ? (
         <ErrorState error={error} onRetry={() => void refetch()} />
       ) : !data ? (
         <Skeleton className="h-24" />
@@ -67,31 +66,37 @@ function Fine({ text }: { text: string }) {
   );
 }
 
-function ExportButton({ classes }: { classes: readonly FailureClass[] }) {
-  const messages = useMessages();
-  const texts = messages.performance.panels.failures;
-  const save = () =>
-    saveText(
-      "failures.csv",
-      toCsv(
-        [
-          { key: "code", name: "code", value: (row) => row.code },
-          { key: "n", name: "jobs", value: (row) => row.n },
-          { key: "share", name: "share", value: (row) => row.share },
-          { key: "last", name: "last_at", value: (row) => row.last_at },
-          { key: "message", name: "message", value: (row) => row.message },
-          { key: "job", name: "example", value: (row) => row.example.id },
-        ],
-        classes,
-      ),
-      "text/csv",
-    );
+/** The list, and the same as a table and a file. */
+function Classes({ classes }: { classes: readonly FailureClass[] }) {
+  const texts = useMessages().performance.panels.failures;
   return (
-    <IconButton
-      size="sm"
-      label={`${messages.actions.exportCsv}: ${texts.title}`}
-      icon={<Download size={15} />}
-      onClick={save}
-    />
+    <ChartFrame
+      title={texts.title}
+      isTitleHidden
+      summary={texts.text(classes.reduce((sum, each) => sum + each.n, 0))}
+      columns={[
+        { key: "code", name: texts.code, value: (row) => row.code },
+        { key: "n", name: texts.jobs, value: (row) => row.n, isNumeric: true },
+        {
+          key: "share",
+          name: texts.share,
+          value: (row) => row.share,
+          cell: (row) => percent(row.share),
+          isNumeric: true,
+        },
+        {
+          key: "last",
+          name: texts.last,
+          value: (row) => row.last_at,
+          cell: (row) => fullMoment(row.last_at),
+        },
+        { key: "message", name: texts.what, value: (row) => row.message },
+        { key: "job", name: texts.example, value: (row) => row.example.id },
+      ]}
+      rows={classes}
+      rowKey={(row) => row.code}
+    >
+      <FailureList classes={classes} />
+    </ChartFrame>
   );
 }

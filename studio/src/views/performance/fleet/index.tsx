@@ -42,7 +42,7 @@ export default function FleetPanel() {
         />
       }
     >
-      {fleet.error ? (
+      {fleet.error && !fleet.data ? (
         <ErrorState error={fleet.error} onRetry={() => void fleet.refetch()} />
       ) : fleet.data ? (
         <Body fleet={fleet.data} rows={groupRows(fleet.data, workers)} />

@@ -4,6 +4,7 @@ import { title } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Badge, type Tone } from "@/ui/badge";
 import { Section } from "@/ui/card";
+import { ChartFrame } from "@/ui/chart-frame";
 import { ErrorState, Skeleton } from "@/ui/states";
 import { ownMatrixQuery } from "../pareto/queries";
 import { type Covered, coverageOf, isEstablished, type Status } from "./coverage";
@@ -18,7 +19,8 @@ const TONES: Record<Status, Tone> = {
 
 /** How many of the job types have a baseline of their own. */
 export function Coverage() {
-  const texts = useMessages().performance.panels.goals;
+  const messages = useMessages();
+  const texts = messages.performance.panels.goals;
   const { data, error, refetch } = useQuery(ownMatrixQuery);
   const covered = coverageOf(data?.rows ?? []);
   const done = covered.filter(isEstablished).length;
@@ -28,12 +30,27 @@ export function Coverage() {
       title={texts.coverage}
       text={data ? texts.coverageText(done, data.num_job_types) : undefined}
     >
-      {error ? (
+      {error && !data ? (
         <ErrorState error={error} onRetry={() => void refetch()} />
       ) : !data ? (
         <Skeleton className="h-32" />
       ) : (
-        <>
+        <ChartFrame
+          title={texts.coverage}
+          isTitleHidden
+          summary={texts.coverageText(done, data.num_job_types)}
+          columns={[
+            { key: "type", name: texts.jobType, value: (row) => row.job_type },
+            { key: "n", name: texts.runsColumn, value: (row) => row.n, isNumeric: true },
+            {
+              key: "status",
+              name: texts.status,
+              value: (row) => messages.performance.matrix.status[row.status],
+            },
+          ]}
+          rows={covered}
+          rowKey={(row) => row.job_type}
+        >
           <ProgressBar
             share={data.num_job_types > 0 ? done / data.num_job_types : null}
             label={texts.coverage}
@@ -43,7 +60,7 @@ export function Coverage() {
               <CoveredItem key={each.job_type} covered={each} />
             ))}
           </ul>
-        </>
+        </ChartFrame>
       )}
     </Section>
   );

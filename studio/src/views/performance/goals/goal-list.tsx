@@ -1,19 +1,49 @@
 import { Trash2 } from "lucide-react";
+import { percent } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { IconButton } from "@/ui/button";
+import { ChartFrame } from "@/ui/chart-frame";
 import { intervalText, measuredText } from "./coverage";
 import { GoalStatus } from "./goal-status";
 import { ProgressBar } from "./progress-bar";
 import { type Goal, useRemoveGoal } from "./queries";
 
 /** Goals with what was measured, how far that is, and why. */
-export function GoalList({ goals }: { goals: readonly Goal[] }) {
+export function GoalList({ goals, title }: { goals: readonly Goal[]; title: string }) {
+  const texts = useMessages().performance.panels.goals;
+  const reached = goals.filter((goal) => goal.status === "reached").length;
   return (
-    <ul className="@container">
-      {goals.map((goal) => (
-        <GoalItem key={goal.id} goal={goal} />
-      ))}
-    </ul>
+    <ChartFrame
+      title={title}
+      isTitleHidden
+      summary={texts.goalsSummary(reached, goals.length)}
+      columns={[
+        { key: "what", name: texts.what, value: (row) => row.what },
+        { key: "target", name: texts.target, value: (row) => row.target },
+        { key: "by", name: texts.by, value: (row) => row.due ?? row.horizon },
+        { key: "now", name: texts.nowColumn, value: (row) => measuredText(row.after) },
+        {
+          key: "progress",
+          name: texts.progress,
+          value: (row) => row.progress,
+          cell: (row) => percent(row.progress),
+          isNumeric: true,
+        },
+        {
+          key: "status",
+          name: texts.status,
+          value: (row) => texts.statuses[row.status as keyof typeof texts.statuses] ?? row.status,
+        },
+      ]}
+      rows={goals}
+      rowKey={(row) => row.id}
+    >
+      <ul className="@container">
+        {goals.map((goal) => (
+          <GoalItem key={goal.id} goal={goal} />
+        ))}
+      </ul>
+    </ChartFrame>
   );
 }
 

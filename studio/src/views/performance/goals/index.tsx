@@ -15,7 +15,7 @@ import { Roadmap } from "./roadmap";
 export default function GoalsPanel() {
   const texts = useMessages().performance.panels.goals;
   const { data, error, refetch } = useQuery(goalsQuery);
-  if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
+  if (error && !data) return <ErrorState error={error} onRetry={() => void refetch()} />;
   if (!data) return <Loading />;
   return (
     <div className="flex flex-col gap-4">
@@ -31,7 +31,7 @@ export default function GoalsPanel() {
         title={texts.historyGoals}
         text={texts.historyText(data.before_jobs, data.full_size_jobs)}
       >
-        <GoalList goals={data.goals} />
+        <GoalList goals={data.goals} title={texts.historyGoals} />
       </Section>
     </div>
   );
@@ -55,7 +55,7 @@ function OwnGoals({ goals }: { goals: readonly Goal[] }) {
       {goals.length === 0 ? (
         <Empty title={texts.none} text={texts.noneHint} action={add} />
       ) : (
-        <GoalList goals={goals} />
+        <GoalList goals={goals} title={texts.own} />
       )}
       <GoalForm isOpen={isOpen} onClose={() => setIsOpen(false)} />
     </Section>

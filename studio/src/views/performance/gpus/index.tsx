@@ -4,7 +4,7 @@ import { workersQuery } from "@/api/queries";
 import { useMessages } from "@/messages";
 import { Card } from "@/ui/card";
 import { Empty, ErrorState, Loading } from "@/ui/states";
-import { lastRecordsQuery, modelsQuery } from "./queries";
+import { lastRunsQuery, modelsQuery } from "./queries";
 import { recordOf } from "./samples";
 import { WorkerCard } from "./worker-card";
 
@@ -13,8 +13,8 @@ export default function GpusPanel() {
   const texts = useMessages().performance.panels.gpus;
   const workers = useQuery(workersQuery);
   const models = useQuery(modelsQuery);
-  const records = useQuery(lastRecordsQuery);
-  if (workers.error)
+  const runs = useQuery(lastRunsQuery);
+  if (workers.error && !workers.data)
     return <ErrorState error={workers.error} onRetry={() => void workers.refetch()} />;
   if (!workers.data) return <Loading />;
   if (workers.data.data.length === 0)
@@ -30,7 +30,7 @@ export default function GpusPanel() {
           key={worker.id}
           worker={worker}
           models={models.data?.data ?? []}
-          record={recordOf(worker.device, records.data ?? [])}
+          record={recordOf(worker, workers.data.data, runs.data ?? [])}
         />
       ))}
     </div>

@@ -1,10 +1,11 @@
 import { Link } from "wouter";
-import { ago, bytes, number, percent } from "@/lib/format";
+import type { Worker } from "@/api/client";
+import { ago, bytes, fullMoment, number, percent } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Stat } from "@/ui/card";
 import { isCpu } from "./memory";
 import type { JobRecord } from "./queries";
-import { deviceMeasures, hostMeasures, type Measured } from "./samples";
+import { deviceMeasures, hostMeasures, liveMeasures, type Measured } from "./samples";
 
 type Unit = (value: number | null) => string;
 
@@ -17,6 +18,25 @@ const UNITS: Record<string, Unit> = {
   cores: (value) => number(value, 2),
   resident: bytes,
 };
+
+/** What the GPU does now; it changes with the worker's beats. */
+export function Live({ gpu, seenAt }: { gpu: NonNullable<Worker["gpu"]>; seenAt: string }) {
+  const texts = useMessages().performance.panels.gpus;
+  const measured = liveMeasures(gpu);
+  if (measured.length === 0) return null;
+  return (
+    <div>
+      <h3 className="text-[13px] font-medium" title={fullMoment(seenAt)}>
+        {texts.now}
+      </h3>
+      <dl className="mt-3 grid grid-cols-2 gap-4 sm:grid-cols-4">
+        {measured.map((each) => (
+          <MeasuredStat key={each.key} measured={each} />
+        ))}
+      </dl>
+    </div>
+  );
+}
 
 /** What device and process did while the last job ran; plainly, what nobody measures here. */
 export function Measures({ device, record }: { device: string; record: JobRecord | undefined }) {

@@ -1,6 +1,7 @@
 import { bytes, percent } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Badge, type Tone } from "@/ui/badge";
+import { ChartFrame } from "@/ui/chart-frame";
 import { cx } from "@/ui/cx";
 import { type MemoryPart, memorySlices, type WorkerMemory } from "./memory";
 
@@ -23,16 +24,35 @@ export function MemoryBar({ memory }: { memory: WorkerMemory }) {
     )
     .join(", ");
   return (
-    <div>
-      <div className="mb-1.5 flex flex-wrap items-baseline justify-between gap-2">
-        <h3 className="text-[13px] font-medium">{texts.memory}</h3>
-        <p className="flex items-center gap-2 text-xs text-muted">
-          {memory.budget_bytes > 0 ? texts.budget(bytes(memory.budget_bytes)) : texts.noBudget}
-          {memory.budget_bytes > 0 && (
-            <Badge tone={TONES[memory.level]}>{texts.levels[memory.level]}</Badge>
-          )}
-        </p>
-      </div>
+    <ChartFrame
+      title={texts.memory}
+      summary={label}
+      columns={[
+        { key: "part", name: texts.part, value: (row) => texts.parts[row.part] },
+        {
+          key: "bytes",
+          name: texts.size,
+          value: (row) => row.bytes,
+          cell: (row) => bytes(row.bytes),
+          isNumeric: true,
+        },
+        {
+          key: "share",
+          name: texts.share,
+          value: (row) => row.share,
+          cell: (row) => percent(row.share),
+          isNumeric: true,
+        },
+      ]}
+      rows={slices}
+      rowKey={(row) => row.part}
+    >
+      <p className="mb-1.5 flex flex-wrap items-center gap-2 text-xs text-muted">
+        {memory.budget_bytes > 0 ? texts.budget(bytes(memory.budget_bytes)) : texts.noBudget}
+        {memory.budget_bytes > 0 && (
+          <Badge tone={TONES[memory.level]}>{texts.levels[memory.level]}</Badge>
+        )}
+      </p>
       <div
         role="img"
         aria-label={label}
@@ -63,6 +83,6 @@ export function MemoryBar({ memory }: { memory: WorkerMemory }) {
           </li>
         )}
       </ul>
-    </div>
+    </ChartFrame>
   );
 }

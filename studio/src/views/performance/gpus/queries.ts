@@ -12,29 +12,38 @@ export const modelsQuery = queryOptions({
   staleTime: 10_000,
 });
 
-const LOOKED_AT = 4;
+/** A record in full, and who ran its job; null: the job was deleted. */
+export interface Ran {
+  record: JobRecord;
+  worker_id: string | null;
+}
 
-/** The newest records in full: what the device did while they ran. */
-export const lastRecordsQuery = queryOptions({
-  queryKey: [...keys.performance, "gpus", "records"],
-  queryFn: async ({ signal }) => {
+const LOOKED_AT = 12; // what several workers did last
+
+/** The newest records: what the device did while they ran, and which worker's device it was. */
+export const lastRunsQuery = queryOptions({
+  queryKey: [...keys.performance, "gpus", "runs"],
+  queryFn: async ({ signal }): Promise<Ran[]> => {
     const { data } = await answer(
       api.GET("/api/v1/performance/records", { params: { query: { limit: LOOKED_AT } }, signal }),
     );
-    const found = await Promise.allSettled(
-      data.map(({ job_id }) =>
-        answer(
-          api.GET("/api/v1/performance/jobs/{job_id}", {
-            params: { path: { job_id } },
-            signal,
-          }),
-        ),
-      ),
-    );
-    return found.flatMap((each) => (each.status === "fulfilled" ? [each.value.record] : []));
+    const found = await Promise.allSettled(data.map(({ job_id }) => readRun(job_id, signal)));
+    return found.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   },
   staleTime: 15_000,
 });
+
+async function readRun(job_id: string, signal: AbortSignal): Promise<Ran> {
+  const options = { params: { path: { job_id } }, signal };
+  const [{ record }, worker_id] = await Promise.all([
+    answer(api.GET("/api/v1/performance/jobs/{job_id}", options)),
+    answer(api.GET("/api/v1/jobs/{job_id}", options)).then(
+      (job) => job.attempts?.at(-1)?.worker_id ?? null,
+      () => null,
+    ),
+  ]);
+  return { record, worker_id };
+}
 
 /** Load or unload a model on one worker. It acts between two steps. */
 export function useResidency() {

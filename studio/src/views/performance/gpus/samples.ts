@@ -1,5 +1,6 @@
 // What a record's samples say of the device, in the order in which people ask. Pure.
-import type { JobRecord } from "./queries";
+import type { Worker } from "@/api/client";
+import type { JobRecord, Ran } from "./queries";
 
 export interface Measured {
   key: string;
@@ -33,11 +34,39 @@ const read = (
 export const deviceMeasures = (record: JobRecord): Measured[] => read(record.device, DEVICE);
 export const hostMeasures = (record: JobRecord): Measured[] => read(record.host, HOST);
 
-/** The newest record whose samples are of this kind of device. */
-export function recordOf(device: string, records: readonly JobRecord[]): JobRecord | undefined {
-  const kind = device.split(":")[0];
-  return records.find((record) => {
+type Place = Pick<Worker, "id" | "device">;
+
+/**
+ * The newest record of a job that this worker ran: samples of another one are of another device.
+ * Where it has run none since it was started, one of its kind, as long as no other is of its kind.
+ */
+export function recordOf(
+  worker: Place,
+  workers: readonly Place[],
+  runs: readonly Ran[],
+): JobRecord | undefined {
+  const own = runs.find((each) => each.worker_id === worker.id);
+  if (own) return own.record;
+  const kind = kindOf(worker.device);
+  const alike = workers.filter((each) => kindOf(each.device) === kind);
+  if (alike.length > 1) return undefined;
+  return runs.find(({ record }) => {
     const machine = record.environment.machine as Record<string, unknown> | undefined;
-    return String(machine?.device ?? "").split(":")[0] === kind;
-  });
+    return kindOf(String(machine?.device ?? "")) === kind;
+  })?.record;
+}
+
+const kindOf = (device: string): string => device.split(":")[0] ?? "";
+
+/** What a GPU does now, as its worker told at its last beat. */
+export function liveMeasures(gpu: NonNullable<Worker["gpu"]>): Measured[] {
+  const values = {
+    utilisation: gpu.utilisation,
+    memory: gpu.memory_used_bytes,
+    power: gpu.power_w,
+    temperature: gpu.temperature_c,
+  };
+  return Object.entries(values).flatMap(([key, mean]) =>
+    mean === null ? [] : [{ key, mean, max: null }],
+  );
 }

@@ -6,7 +6,7 @@ import { Badge, type Tone } from "@/ui/badge";
 import { Section } from "@/ui/card";
 import { Components } from "./components";
 import { DrainButton } from "./drain";
-import { Measures } from "./measures";
+import { Live, Measures } from "./measures";
 import { deviceName, gpuFacts } from "./memory";
 import { MemoryBar } from "./memory-bar";
 import { Models } from "./models";
@@ -53,6 +53,7 @@ export function WorkerCard({ worker, models, record }: Props) {
           ) : (
             <p className="text-[13px] text-muted">{texts.memoryUntold}</p>
           )}
+          {worker.gpu && <Live gpu={worker.gpu} seenAt={worker.seen_at} />}
           <Measures device={worker.device} record={record} />
         </div>
         <div className="flex min-w-0 flex-col gap-6">

@@ -16,9 +16,18 @@ export default function HealthPanel() {
   const texts = useMessages().performance.panels.health;
   const catalogue = useQuery(catalogueQuery);
   const records = useQuery(periodRecordsQuery("month"));
-  const failed = catalogue.error ?? records.error;
+  const failed = (catalogue.data ? null : catalogue.error) ?? (records.data ? null : records.error);
+  const oldest = records.data?.isCut ? records.data.records.at(-1) : undefined;
   return (
-    <Section id="health" title={texts.title} text={texts.text}>
+    <Section
+      id="health"
+      title={texts.title}
+      text={
+        oldest
+          ? `${texts.text} ${texts.cut(number(records.data?.records.length ?? 0), fullMoment(oldest.at))}`
+          : texts.text
+      }
+    >
       <div className="grid grid-cols-1 gap-6 lg:grid-cols-[15rem_minmax(0,1fr)] lg:gap-8">
         <Service share={records.data ? overall(records.data.records) : undefined} />
         {failed ? (
@@ -46,7 +55,7 @@ function Service({ share }: { share: ReturnType<typeof overall> | undefined }) {
   const { data: status, error, refetch } = useQuery(statusQuery);
   const { data: workers } = useQuery(workersQuery);
   const uptime_s = useUptime(status?.started_at);
-  if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
+  if (error && !status) return <ErrorState error={error} onRetry={() => void refetch()} />;
   if (!status) return <Skeleton className="h-56" />;
   const up = workers?.data.length ?? status.num_workers;
   return (

@@ -25,3 +25,18 @@ it("lists every job type, measured or not", () => {
   expect(rows[0]?.num_flagged).toBe(1);
   expect(overall(records)?.n).toBe(3);
 });
+
+it.each(["enhancement_refused", "enhancement_failed"])("counts no job flagged %s", (flag) => {
+  const records = [record("a", true), record("a", true, ["throttled"]), record("a", true, [flag])];
+  expect(overall(records)).toMatchObject({ successes: 2, n: 3 });
+  expect(successRows(["a"], records)[0]).toMatchObject({
+    success: { successes: 2, n: 3 },
+    num_flagged: 2,
+  });
+});
+
+it("counts cancelled jobs on neither side", () => {
+  const cancelled = { ...record("a", false), failure: "cancelled" } as RecordBrief;
+  expect(overall([record("a", true), cancelled])).toMatchObject({ successes: 1, n: 1 });
+  expect(overall([cancelled])).toBeNull();
+});

@@ -1,4 +1,5 @@
-// Success by job type, with Wilson's interval. Pure, tested in success.test.ts.
+// Success by job type, with Wilson's interval, as the service counts it. Pure, tested in
+// success.test.ts.
 import type { RecordBrief } from "../throughput/queries";
 
 export interface Share {
@@ -8,6 +9,12 @@ export interface Share {
   low: number;
   high: number;
 }
+
+/** Flags of a job made from the person's own prompt: it fails nothing, and is no success. */
+const UNUSABLE_ENHANCEMENT: ReadonlySet<string> = new Set([
+  "enhancement_refused",
+  "enhancement_failed",
+]);
 
 const Z95 = 1.959963984540054;
 
@@ -30,7 +37,7 @@ export function wilson(successes: number, n: number): Share | null {
 export interface SuccessRow {
   job_type: string;
   success: Share | null;
-  /** A refused enhancement fails no job, and yet is no clean run. */
+  /** Left out of baselines, whether they succeeded or not. */
   num_flagged: number;
 }
 
@@ -44,12 +51,18 @@ export function successRows(
     const own = records.filter((each) => each.job_type === job_type);
     return {
       job_type,
-      success: wilson(own.filter((each) => each.is_success).length, own.length),
+      success: overall(own),
       num_flagged: own.filter((each) => each.flags.length > 0).length,
     };
   });
 }
 
+/** The share of clean successes. Cancelled is a person's wish and counts for neither side. */
 export function overall(records: readonly RecordBrief[]): Share | null {
-  return wilson(records.filter((each) => each.is_success).length, records.length);
+  const ended = records.filter((each) => each.failure !== "cancelled");
+  return wilson(ended.filter(isCleanSuccess).length, ended.length);
+}
+
+function isCleanSuccess(record: RecordBrief): boolean {
+  return record.is_success && !record.flags.some((flag) => UNUSABLE_ENHANCEMENT.has(flag));
 }

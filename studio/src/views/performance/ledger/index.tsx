@@ -7,6 +7,8 @@ import { Card, Section } from "@/ui/card";
 import { Empty, ErrorState, Loading } from "@/ui/states";
 import { RunningJob } from "@/views/performance/running/job-card";
 import { Against } from "./against";
+import { deviceCourses } from "./device";
+import { DeviceCharts } from "./device-charts";
 import { Delivered, Environment, Numbers, Settings } from "./facts";
 import { BackLink, LedgerHeader } from "./header";
 import { LiveLog } from "./live-log";
@@ -22,7 +24,7 @@ export default function LedgerPanel() {
   const isActive = job.data?.state === "queued" || job.data?.state === "running";
   const ledger = useQuery({ ...ledgerQuery(id), enabled: !job.isPending && !isActive });
   const isUnknown = job.error instanceof ApiError && job.error.status === 404;
-  const error = ledger.error ?? (isUnknown ? null : job.error);
+  const error = ledger.data ? null : (ledger.error ?? (isUnknown || job.data ? null : job.error));
   const isLoading = job.isPending || (ledger.isPending && !isActive);
   return (
     <div className="flex min-w-0 flex-col gap-4">
@@ -84,6 +86,11 @@ function Ledger({ data, job }: { data: JobPerformance; job: Job | undefined }) {
       {record.step_times_s.length > 0 && (
         <Section id="steps" title={texts.stepsTitle}>
           <StepChart times_s={record.step_times_s} />
+        </Section>
+      )}
+      {data.device_series && deviceCourses(data.device_series).length > 0 && (
+        <Section id="device-course" title={texts.deviceCourse} text={texts.deviceCourseText}>
+          <DeviceCharts series={data.device_series} />
         </Section>
       )}
       {record.is_success && <Against record={record} />}

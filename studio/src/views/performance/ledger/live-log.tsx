@@ -1,5 +1,6 @@
 import { Copy, Download } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { copyText } from "@/lib/clipboard";
 import { saveText } from "@/lib/export";
 import { useMessages } from "@/messages";
 import { Button, IconButton } from "@/ui/button";
@@ -25,8 +26,8 @@ export function LiveLog({ jobId, isOver }: { jobId: string; isOver: boolean }) {
   const { lines, state } = useLog(jobId, kind, isOver);
   const { show } = useToasts();
   const copy = async () => {
-    await navigator.clipboard.writeText(asText(lines));
-    show({ tone: "good", text: messages.actions.copied });
+    if (await copyText(asText(lines))) show({ tone: "good", text: messages.actions.copied });
+    else show({ tone: "bad", text: messages.actions.notCopied });
   };
   return (
     <Section

@@ -4,7 +4,7 @@ import type { JobPerformance } from "./queries";
 
 it("puts each phase beside its baseline", () => {
   const rows = phaseRows({
-    record: { total_s: 10, phases_s: { decode: 2, denoise: 8, save: 0 } },
+    record: { total_s: 10, shared_s: 0, phases_s: { decode: 2, denoise: 8, save: 0 } },
     baseline: { n: 3, measures: { denoise: { median: 7 } } },
     score: {
       measures: [{ measure: "denoise", score: "slow", interval: { low: 6, high: 7.5 }, value: 8 }],
@@ -29,6 +29,19 @@ it("puts each phase beside its baseline", () => {
       low_s: null,
       high_s: null,
     },
+  ]);
+});
+
+it("accounts for the turns of other jobs, so that shares reach the whole", () => {
+  const rows = phaseRows({
+    record: { total_s: 10, shared_s: 4, phases_s: { queue_wait: 1, denoise: 5 } },
+    baseline: null,
+    score: { measures: [] },
+  } as unknown as JobPerformance);
+  expect(rows.map((row) => [row.phase, row.share])).toEqual([
+    ["queue_wait", 0.1],
+    ["denoise", 0.5],
+    ["shared", 0.4],
   ]);
 });
 

@@ -1,5 +1,5 @@
 // The phases of a job beside its baseline, and what differs between two. Pure, tested beside it.
-import { orderedPhases } from "@/lib/phases";
+import { orderedPhases, type PhasePart } from "@/lib/phases";
 import type { JobPerformance, Score } from "./queries";
 
 export interface PhaseRow {
@@ -12,9 +12,17 @@ export interface PhaseRow {
   high_s: number | null;
 }
 
+/** The record's phases, with the time that other jobs' turns took: together they are the total. */
+export function partsOf({
+  phases_s,
+  shared_s,
+}: Pick<JobPerformance["record"], "phases_s" | "shared_s">): PhasePart[] {
+  return orderedPhases({ ...phases_s, shared: shared_s });
+}
+
 /** Each phase with its share of the whole, the baseline's median, and its score. */
 export function phaseRows({ record, baseline, score }: JobPerformance): PhaseRow[] {
-  const parts = orderedPhases(record.phases_s);
+  const parts = partsOf(record);
   const whole = record.total_s ?? parts.reduce((sum, part) => sum + part.seconds, 0);
   const scores = new Map(score.measures.map((each) => [each.measure, each]));
   return parts.map(({ phase, seconds }) => {

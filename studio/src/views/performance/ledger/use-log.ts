@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { answer, api, type Schemas } from "@/api/client";
+import { watchAway } from "@/lib/away";
 import { appended, type JobEvent, type LogLine, lineOf } from "./log-lines";
 
 export type LogKind = "logs" | "events";
@@ -63,14 +64,24 @@ export function useLog(
       return () => abort.abort();
     }
     setLines([]);
-    const source = new EventSource(`/api/v1/jobs/${encodeURIComponent(jobId)}/${kind}`);
     const read = (message: Event) => {
       const event = JSON.parse((message as MessageEvent<string>).data) as JobEvent;
       setLines((known) => appended(known, lineOf(event)));
     };
-    for (const name of KINDS[kind]) source.addEventListener(name, read);
-    source.onopen = () => setState("open");
-    return () => source.close();
+    let source: EventSource | null = null;
+    const follow = (isAway: boolean) => {
+      source?.close();
+      if (isAway) return;
+      source = new EventSource(`/api/v1/jobs/${encodeURIComponent(jobId)}/${kind}`);
+      for (const name of KINDS[kind]) source.addEventListener(name, read);
+      source.onopen = () => setState("open");
+    };
+    const stop = watchAway(follow); // what it tells again on return is known
+    if (document.visibilityState === "visible") follow(false);
+    return () => {
+      stop();
+      source?.close();
+    };
   }, [jobId, kind, isOver]);
   return { lines, state };
 }

@@ -1,9 +1,10 @@
 import { spansOf, Waterfall } from "@/charts/waterfall";
 import { duration } from "@/lib/format";
-import { orderedPhases, phaseName } from "@/lib/phases";
+import { phaseName } from "@/lib/phases";
 import { useMessages } from "@/messages";
 import { ChartFrame } from "@/ui/chart-frame";
 import type { Column } from "@/ui/data-table";
+import { partsOf } from "./phases";
 import type { JobPerformance } from "./queries";
 
 interface Row {
@@ -18,7 +19,7 @@ export function LedgerWaterfall({ data }: { data: JobPerformance }) {
   const messages = useMessages();
   const texts = messages.performance.panels.ledger;
   const { record } = data;
-  const spans: Row[] = data.spans.length > 0 ? data.spans : spansOf(orderedPhases(record.phases_s));
+  const spans: Row[] = data.spans.length > 0 ? data.spans : spansOf(partsOf(record));
   const total_s = record.total_s ?? Math.max(0, ...spans.map((span) => span.end_s ?? 0));
   const columns: Column<Row>[] = [
     { key: "phase", name: texts.phase, value: (row) => phaseName(row.phase, messages) },

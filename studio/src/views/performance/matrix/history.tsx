@@ -53,7 +53,7 @@ export function History({ name }: { name: string }) {
     },
     { key: "doubt", name: words.columns.doubt, value: (row) => row.doubt },
   ];
-  if (error) return <ErrorState error={error} onRetry={refetch} />;
+  if (error && !data) return <ErrorState error={error} onRetry={refetch} />;
   if (!data) return <Skeleton className="h-32" />;
   const rows = data.records.map(told);
   return (
@@ -84,8 +84,9 @@ export function HistoryChoice({
   onChange(name: string | null): void;
 }) {
   const words = useMessages().performance.history;
-  const { data } = useQuery(historiesQuery);
-  if (!data || data.data.length === 0) return null;
+  const { data, isPending } = useQuery(historiesQuery);
+  // It has its place from the first: filters that wrap would push the table down.
+  if (!isPending && !data?.data.length) return null;
   return (
     <Choice
       label={words.choose}
@@ -93,7 +94,7 @@ export function HistoryChoice({
       onChange={(name) => onChange(name || null)}
       options={[
         { value: "", label: words.off },
-        ...data.data.map((each) => ({ value: each.name, label: each.name })),
+        ...(data?.data ?? []).map((each) => ({ value: each.name, label: each.name })),
       ]}
     />
   );

@@ -9,12 +9,7 @@ import type { Column } from "@/ui/data-table";
 import { PhaseBar } from "@/ui/phase-bar";
 import { ErrorState, Skeleton } from "@/ui/states";
 import { LinkButton } from "@/views/performance/link-button";
-import {
-  type GroupRun,
-  groupRuns,
-  phaseMedians,
-  stripPoint,
-} from "@/views/performance/matrix/runs";
+import { type GroupRun, groupRuns, phaseMeans, stripPoint } from "@/views/performance/matrix/runs";
 import {
   type Baseline,
   baselineQuery,
@@ -49,7 +44,11 @@ function GroupDetail({ row, group }: { row: MatrixRow; group: string }) {
       measure: ["total"],
     }),
   );
-  if (error) return <ErrorState error={error} onRetry={refetch} />;
+  const failed = (baseline ? null : error) ?? (trends.data ? null : trends.error);
+  if (failed)
+    return (
+      <ErrorState error={failed} onRetry={() => void Promise.all([refetch(), trends.refetch()])} />
+    );
   if (!baseline || baseline.id !== group || !trends.data)
     return (
       <div role="status" aria-label={messages.loading}>
@@ -145,7 +144,7 @@ function Runs({ row, baseline, runs }: RunsProps) {
 function Phases({ baseline }: { baseline: Baseline }) {
   const messages = useMessages();
   const words = messages.performance.detail;
-  const phases_s = phaseMedians(baseline);
+  const phases_s = phaseMeans(baseline);
   const rows = orderedPhases(phases_s);
   if (rows.length === 0) return null;
   return (

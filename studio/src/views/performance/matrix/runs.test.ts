@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { baseline, series } from "@/views/performance/fixtures";
-import { groupRuns, phaseMedians } from "@/views/performance/matrix/runs";
+import { groupRuns, phaseMeans } from "@/views/performance/matrix/runs";
 
 it("takes a group's runs out of its history", () => {
   const group = baseline({
@@ -17,5 +17,13 @@ it("takes a group's runs out of its history", () => {
 });
 
 it("counts only phases as phases, without the queue", () => {
-  expect(phaseMedians(baseline())).toEqual({ denoise: 8, decode: 2 });
+  const all = baseline({ n: 10 });
+  expect(phaseMeans(all)).toEqual({ denoise: 8, decode: 2 });
+});
+
+it("spreads a phase that few runs have over all of them", () => {
+  const { measures } = baseline();
+  const load = { ...measures.decode, n: 1, median: 30, mean: 30 } as never;
+  const phases = phaseMeans({ measures: { ...measures, "enhance.load": load }, n: 10 });
+  expect(phases).toEqual({ denoise: 8, decode: 2, "enhance.load": 3 });
 });

@@ -39,11 +39,20 @@ export const stripPoint = (run: GroupRun, text: string): StripPoint => ({
 
 const NOT_PHASES = new Set(["total", "step", "peak_memory", "host_memory", "queue_wait"]);
 
-/** Medians of a baseline's phases; waiting in the queue is none of the job's own. */
-export function phaseMedians(baseline: Baseline): Record<string, number> {
+/**
+ * What each phase takes in a run on average: a run without it counts as 0 s, so that they add up.
+ * Medians of the runs that have a phase would not. Waiting in the queue is none of the job's own.
+ */
+export function phaseMeans({
+  measures,
+  n,
+}: {
+  measures: Record<string, { mean: number; n: number }>;
+  n: number;
+}): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(baseline.measures)
+    Object.entries(measures)
       .filter(([name]) => !NOT_PHASES.has(name))
-      .map(([name, summary]) => [name, summary.median]),
+      .map(([name, summary]) => [name, (summary.mean * summary.n) / Math.max(n, summary.n, 1)]),
   );
 }

@@ -68,7 +68,7 @@ export default function ParetoPanel() {
           )
         }
       >
-        {error ? (
+        {error && !data ? (
           <ErrorState error={error} onRetry={() => void refetch()} />
         ) : !data ? (
           <Skeleton className="h-96" />

@@ -38,7 +38,7 @@ export function Votes() {
       text={texts.votesText}
       actions={<LinkButton href="/compare">{texts.vote}</LinkButton>}
     >
-      {error ? (
+      {error && !data ? (
         <ErrorState error={error} onRetry={() => void refetch()} />
       ) : !data ? (
         <Skeleton className="h-24" />

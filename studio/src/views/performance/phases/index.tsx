@@ -10,7 +10,7 @@ import { ChartFrame } from "@/ui/chart-frame";
 import { Empty, ErrorState, Skeleton } from "@/ui/states";
 import { Segmented } from "@/ui/tabs";
 import { Choice } from "@/views/performance/choice";
-import { phaseMedians } from "@/views/performance/matrix/runs";
+import { phaseMeans } from "@/views/performance/matrix/runs";
 import { barRows, groupsOf, jobTypesOf, largestPhase } from "@/views/performance/phases/bars";
 import { baselineQuery, matrixQuery } from "@/views/performance/queries";
 import { exact, settingsText, stateName, workloadName } from "@/views/performance/words";
@@ -83,7 +83,7 @@ function Bars({ jobType, isShare }: { jobType: string; isShare: boolean }) {
         key: baseline.id,
         name: `${workloadName(row.job_type, row.preset)}, ${stateName(row.state, messages).toLowerCase()}`,
         detail: `n = ${baseline.n} · ${settingsText(row.settings, messages)}`,
-        phases_s: phaseMedians(baseline),
+        phases_s: phaseMeans(baseline),
       },
     ];
   });

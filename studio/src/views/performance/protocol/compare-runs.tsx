@@ -49,7 +49,7 @@ export function CompareRuns({ before, after }: { before: string; after: string }
         </>
       }
     >
-      {error ? (
+      {error && !(earlier.data && later.data) ? (
         <ErrorState error={error} />
       ) : !earlier.data || !later.data ? (
         <Skeleton className="h-24" />

@@ -70,7 +70,7 @@ function PastRuns({ query, selected, onSelect }: PastProps) {
   const { data, error } = query;
   return (
     <Section id="past-runs" title={texts.past}>
-      {error ? (
+      {error && !data ? (
         <ErrorState error={error} onRetry={() => void query.refetch()} />
       ) : !data ? (
         <Skeleton className="h-24" />

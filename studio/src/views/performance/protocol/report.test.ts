@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { MatrixRow } from "@/views/performance/queries";
-import { compareGroups, estimate_s, type Group } from "./report";
+import { type CaseVerdict, compareGroups, estimate_s, type Group, verdictOf } from "./report";
 
 const group = (name: string, median: number): Group =>
   ({ case: name, state: "resident", measures: { total: { median } } }) as unknown as Group;
@@ -16,6 +16,13 @@ describe("compareGroups", () => {
       ["c", undefined, 1, null],
     ]);
   });
+});
+
+it("gives each group its own verdict, also where two are of one case", () => {
+  const verdict = (name: string, text: string) => ({ case: "a", group: name, text }) as CaseVerdict;
+  const verdicts = [verdict("g-cold", "slower"), verdict("g-resident", "faster")];
+  expect(verdictOf(verdicts, { group: "g-resident" })?.text).toBe("faster");
+  expect(verdictOf(verdicts, { group: "g-warm" })).toBeUndefined();
 });
 
 describe("estimate_s", () => {

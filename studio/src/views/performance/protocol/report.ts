@@ -15,6 +15,8 @@ export interface Check {
 
 export interface Group {
   case: string;
+  /** Of comparable runs; one case has several where its state or its machine changed. */
+  group: string;
   job_type: string;
   preset: string;
   state: string;
@@ -29,6 +31,7 @@ export interface Group {
 
 export interface CaseVerdict {
   case: string;
+  group: string;
   outcome: string;
   text: string;
 }
@@ -70,6 +73,12 @@ export function readReport(report: Report): ReadReport {
     failures: report.failures as unknown as Failure[],
   };
 }
+
+/** What is said of this very group: cold and resident runs of one case are judged apart. */
+export const verdictOf = (
+  verdicts: readonly CaseVerdict[],
+  { group }: Pick<Group, "group">,
+): CaseVerdict | undefined => verdicts.find((each) => each.group === group);
 
 export const REPEATS: Record<NonNullable<Request["suite"]>, number> = {
   quick: 3,

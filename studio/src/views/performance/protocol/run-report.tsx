@@ -1,24 +1,27 @@
 import { useQuery } from "@tanstack/react-query";
 import { Braces, Copy } from "lucide-react";
+import { copyText } from "@/lib/clipboard";
 import { saveText } from "@/lib/export";
 import { duration, fullMoment, interval, percent, title } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Button, IconButton } from "@/ui/button";
 import { Section } from "@/ui/card";
+import { ChartFrame } from "@/ui/chart-frame";
 import { type Column, DataTable } from "@/ui/data-table";
 import { PhaseBar } from "@/ui/phase-bar";
 import { ErrorState, Loading } from "@/ui/states";
 import { useToasts } from "@/ui/toast";
 import { OutcomeBadge } from "@/views/performance/ledger/verdict";
+import { phaseMeans } from "@/views/performance/matrix/runs";
 import { measureName, measureValue } from "@/views/performance/words";
 import { Checks } from "./checks";
 import { type Report, reportQuery } from "./queries";
-import { type Group, type NextStep, readReport } from "./report";
+import { type Group, type NextStep, readReport, verdictOf } from "./report";
 
 /** One run, readable: figures, verdicts, and what to do next. */
 export function RunReport({ runId }: { runId: string }) {
   const { data, error, refetch } = useQuery(reportQuery(runId));
-  if (error) return <ErrorState error={error} onRetry={() => void refetch()} />;
+  if (error && !data) return <ErrorState error={error} onRetry={() => void refetch()} />;
   if (!data) return <Loading />;
   return <Body report={data} />;
 }
@@ -53,9 +56,9 @@ function Body({ report }: { report: Report }) {
       <div className="flex flex-col gap-6">
         {read.groups.map((group) => (
           <GroupBody
-            key={`${group.case}-${group.state}`}
+            key={group.group}
             group={group}
-            verdict={read.verdicts.find((each) => each.case === group.case)?.text}
+            verdict={verdictOf(read.verdicts, group)?.text}
           />
         ))}
         {read.groups.length === 0 && <p className="text-[13px] text-muted">{texts.noGroups}</p>}
@@ -107,9 +110,6 @@ function GroupBody({ group, verdict }: { group: Group; verdict: string | undefin
   const messages = useMessages();
   const texts = messages.performance.panels.protocol;
   const total = group.measures.total;
-  const medians = Object.fromEntries(
-    Object.keys(group.shares).map((phase) => [phase, group.measures[phase]?.median ?? 0]),
-  );
   const columns: Column<MeasureRow>[] = [
     { key: "measure", name: texts.measure, value: ([name]) => measureName(name, messages) },
     {
@@ -152,7 +152,18 @@ function GroupBody({ group, verdict }: { group: Group; verdict: string | undefin
         </p>
       </div>
       {verdict && <p className="mt-0.5 text-[13px] text-muted">{texts.verdictIs(verdict)}</p>}
-      <PhaseBar phases_s={medians} hasLegend className="mt-3" />
+      <div className="mt-3">
+        <ChartFrame
+          title={texts.figuresOf(`${title(group.case)} ${group.state}`)}
+          isTitleHidden
+          summary={texts.figuresOf(`${title(group.case)} ${group.state}`)}
+          columns={columns}
+          rows={Object.entries(group.measures)}
+          rowKey={([name]) => name}
+        >
+          <PhaseBar phases_s={phaseMeans(group)} hasLegend />
+        </ChartFrame>
+      </div>
       {group.quality.follows_prompt !== undefined && (
         <p className="mt-2 text-xs text-muted">
           {texts.follows(percent(group.quality.follows_prompt), group.quality.prompts_judged ?? 0)}
@@ -177,8 +188,8 @@ function NextSteps({ steps }: { steps: readonly NextStep[] }) {
   const messages = useMessages();
   const { show } = useToasts();
   const copy = async (command: string) => {
-    await navigator.clipboard.writeText(command);
-    show({ tone: "good", text: messages.actions.copied });
+    if (await copyText(command)) show({ tone: "good", text: messages.actions.copied });
+    else show({ tone: "bad", text: messages.actions.notCopied });
   };
   return (
     <ul className="flex flex-col gap-2">

@@ -76,6 +76,7 @@ export function StartForm({ isRunning }: { isRunning: boolean }) {
                 onChange={setSeed}
                 min={0}
                 max={MAX_SEED}
+                isWhole
               />
             )}
           </Field>

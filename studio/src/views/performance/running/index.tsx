@@ -18,7 +18,7 @@ export function NowRunning() {
   const { data: workers } = useQuery({ ...workersQuery, enabled: Boolean(data?.length) });
   return (
     <Section id="now-running" title={messages.title}>
-      {error && <ErrorState error={error} onRetry={refetch} />}
+      {error && !data && <ErrorState error={error} onRetry={refetch} />}
       {!data && !error && <Skeleton className="h-8" />}
       {data?.length === 0 && <NothingRuns />}
       {data && data.length > 0 && (

@@ -1,15 +1,26 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useSearchParams } from "wouter";
+import { activeQuery } from "@/api/queries";
+import { number } from "@/lib/format";
 import { useMessages } from "@/messages";
 import { Section } from "@/ui/card";
 import { Empty, ErrorState, Skeleton } from "@/ui/states";
 import { Segmented } from "@/ui/tabs";
 import { RateChart, WaitChart } from "./charts";
 import { LiveDepth } from "./live-depth";
-import { periodJobsQuery, periodRecordsQuery } from "./queries";
+import { periodRecordsQuery } from "./queries";
 import { TypeTable } from "./type-table";
-import { isPeriod, PERIODS, type Period, ratesIn, typeRows, waitsIn, windowsOf } from "./waits";
+import {
+  isPeriod,
+  PERIODS,
+  type Period,
+  ratesIn,
+  startsOf,
+  typeRows,
+  waitsIn,
+  windowsOf,
+} from "./waits";
 
 const PERIOD_NAMES = Object.keys(PERIODS) as Period[];
 
@@ -53,27 +64,20 @@ export default function ThroughputPanel() {
 
 function PeriodBody({ period }: { period: Period }) {
   const texts = useMessages().performance.panels.throughput;
-  const jobs = useQuery(periodJobsQuery(period));
-  const records = useQuery(periodRecordsQuery(period));
+  const { data: active } = useQuery(activeQuery);
+  const { data, error, refetch } = useQuery(periodRecordsQuery(period));
   const found = useMemo(() => {
-    if (!jobs.data || !records.data) return null;
-    const windows = windowsOf(period, Math.max(jobs.data.now_s, records.data.now_s));
-    const rates = ratesIn(windows, records.data.records);
+    if (!data) return null;
+    const windows = windowsOf(period, data.now_s);
+    const rates = ratesIn(windows, data.records);
+    const starts = startsOf(data.records, active ?? []);
     return {
       rates,
-      waits: waitsIn(windows, jobs.data.jobs),
-      types: typeRows(rates, records.data.records, jobs.data.jobs),
-      isCut: jobs.data.isCut || records.data.isCut,
+      waits: waitsIn(windows, starts),
+      types: typeRows(rates, data.records, starts),
     };
-  }, [jobs.data, records.data, period]);
-  const failed = jobs.error ?? records.error;
-  if (failed)
-    return (
-      <ErrorState
-        error={failed}
-        onRetry={() => void Promise.all([jobs.refetch(), records.refetch()])}
-      />
-    );
+  }, [data, active, period]);
+  if (error && !data) return <ErrorState error={error} onRetry={() => void refetch()} />;
   if (!found) return <Skeleton className="h-56" />;
   if (found.types.length === 0) return <Empty title={texts.empty} text={texts.emptyHint} />;
   return (
@@ -83,7 +87,9 @@ function PeriodBody({ period }: { period: Period }) {
         <WaitChart windows={found.waits} />
       </div>
       <TypeTable rows={found.types} />
-      {found.isCut && <p className="text-xs text-muted">{texts.cut}</p>}
+      {data?.isCut && (
+        <p className="text-xs text-muted">{texts.cut(number(data.records.length))}</p>
+      )}
     </div>
   );
 }

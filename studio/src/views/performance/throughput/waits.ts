@@ -46,14 +46,32 @@ export function quantile(values: readonly number[], share: number): number | nul
 export const p90 = (values: readonly number[]): number | null =>
   values.length < LEAST_FOR_P90 ? null : quantile(values, 0.9);
 
-/** Seconds between the moment from which a job might run and its start; null: it never started. */
-export function waitOf(
-  job: Pick<Job, "created_unix_s" | "run_at" | "started_unix_s">,
-): number | null {
-  if (job.started_unix_s == null) return null;
-  const due_s = Date.parse(job.run_at) / 1000;
-  const from_s = Number.isFinite(due_s) ? Math.max(due_s, job.created_unix_s) : job.created_unix_s;
-  return Math.max(0, job.started_unix_s - from_s);
+/** A job that began, and how long it had waited by then. */
+export interface Start {
+  job_type: string;
+  at_s: number;
+  wait_s: number;
+}
+
+/** Of jobs that ended, however long ago they were submitted, and of those that run now. */
+export function startsOf(
+  records: readonly RecordBrief[],
+  running: readonly Pick<Job, "id" | "job_type" | "created_unix_s" | "run_at" | "started_unix_s">[],
+): Start[] {
+  const ended = new Set(records.map((each) => each.job_id));
+  const before = records.flatMap(({ at, job_type, total_s, queue_wait_s }) =>
+    total_s === null || queue_wait_s === null
+      ? []
+      : [{ job_type, at_s: Date.parse(at) / 1000 - total_s + queue_wait_s, wait_s: queue_wait_s }],
+  );
+  const now = running.flatMap((job) => {
+    if (job.started_unix_s == null || ended.has(job.id)) return [];
+    const due_s = Date.parse(job.run_at) / 1000;
+    const from_s = Math.max(Number.isFinite(due_s) ? due_s : 0, job.created_unix_s);
+    const wait_s = Math.max(0, job.started_unix_s - from_s);
+    return [{ job_type: job.job_type, at_s: job.started_unix_s, wait_s }];
+  });
+  return [...before, ...now];
 }
 
 export interface WaitWindow extends Window {
@@ -63,12 +81,9 @@ export interface WaitWindow extends Window {
 }
 
 /** Waits by the moment at which they ended. */
-export function waitsIn(windows: readonly Window[], jobs: readonly Job[]): WaitWindow[] {
+export function waitsIn(windows: readonly Window[], starts: readonly Start[]): WaitWindow[] {
   return windows.map((window) => {
-    const waits = jobs
-      .filter((job) => isWithin(job.started_unix_s, window))
-      .map(waitOf)
-      .filter((wait) => wait !== null);
+    const waits = starts.filter((each) => isWithin(each.at_s, window)).map((each) => each.wait_s);
     return { ...window, n: waits.length, median_s: quantile(waits, 0.5), p90_s: p90(waits) };
   });
 }
@@ -112,22 +127,20 @@ export interface TypeRow {
 export function typeRows(
   rates: readonly RateWindow[],
   records: readonly RecordBrief[],
-  jobs: readonly Job[],
+  starts: readonly Start[],
 ): TypeRow[] {
-  const hours =
-    rates.length === 0 ? 1 : ((rates.at(-1)?.to_s ?? 0) - (rates[0]?.from_s ?? 0)) / 3600;
+  const [from_s, to_s] = [rates[0]?.from_s ?? 0, rates.at(-1)?.to_s ?? 3600];
+  const hours = (to_s - from_s) / 3600;
+  const begun = starts.filter((each) => isWithin(each.at_s, { from_s, to_s }));
   const names = new Set([
     ...records.map((each) => each.job_type),
-    ...jobs.map((each) => each.job_type),
+    ...begun.map((each) => each.job_type),
   ]);
   return [...names]
     .map((job_type) => {
       const own = records.filter((each) => each.job_type === job_type);
       const good = own.filter((each) => each.is_success);
-      const waits = jobs
-        .filter((each) => each.job_type === job_type)
-        .map(waitOf)
-        .filter((wait) => wait !== null);
+      const waits = begun.filter((each) => each.job_type === job_type).map((each) => each.wait_s);
       const runs = good.map((each) => each.run_s).filter((seconds) => seconds !== null);
       return {
         job_type,
@@ -144,6 +157,6 @@ export function typeRows(
     .sort((a, b) => b.done - a.done || a.job_type.localeCompare(b.job_type));
 }
 
-function isWithin(at_s: number | null, { from_s, to_s }: Window): boolean {
-  return at_s !== null && at_s > from_s && at_s <= to_s;
+function isWithin(at_s: number, { from_s, to_s }: Omit<Window, "key">): boolean {
+  return at_s > from_s && at_s <= to_s;
 }

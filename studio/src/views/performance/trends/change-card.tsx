@@ -21,7 +21,16 @@ export function changeTitle(change: Change, messages: Messages): string {
 }
 
 /** A change: how large, what else changed there, and what somebody decided about it. */
-export function ChangeCard({ change, domId }: { change: Change; domId: string }) {
+export function ChangeCard({
+  change,
+  domId,
+  isImported,
+}: {
+  change: Change;
+  domId: string;
+  /** Of another installation's records: there is no job to open, and nothing to decide here. */
+  isImported: boolean;
+}) {
   const messages = useMessages();
   const words = messages.performance.change;
   const differences = differencesOf(change);
@@ -38,13 +47,15 @@ export function ChangeCard({ change, domId }: { change: Change; domId: string })
         <h3 id={`${domId}-title`} className="text-sm font-semibold">
           {changeTitle(change, messages)}
         </h3>
-        <Link
-          href={ledgerPath(change.at_record)}
-          className="ml-auto inline-flex min-h-6 items-center text-[13px] text-accent-ink underline underline-offset-2"
-        >
-          {words.firstRun}
-          <ChevronRight size={14} aria-hidden />
-        </Link>
+        {!isImported && (
+          <Link
+            href={ledgerPath(change.at_record)}
+            className="ml-auto inline-flex min-h-6 items-center text-[13px] text-accent-ink underline underline-offset-2"
+          >
+            {words.firstRun}
+            <ChevronRight size={14} aria-hidden />
+          </Link>
+        )}
       </header>
       <div className="mt-3 grid gap-x-8 gap-y-4 lg:grid-cols-2">
         <Shifts change={change} />
@@ -69,7 +80,13 @@ export function ChangeCard({ change, domId }: { change: Change; domId: string })
           )}
         </section>
       </div>
-      <DecisionBox change={change} />
+      {isImported ? (
+        <p className="mt-4 border-t border-line pt-3 text-[13px] text-muted">
+          {messages.performance.decide.imported}
+        </p>
+      ) : (
+        <DecisionBox change={change} />
+      )}
     </article>
   );
 }

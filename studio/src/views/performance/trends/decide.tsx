@@ -78,7 +78,7 @@ interface FormProps {
 }
 
 /** Why: without it nothing is decided. */
-function NoteForm({ title, hint, submit, isBusy, onSubmit, onCancel }: FormProps) {
+export function NoteForm({ title, hint, submit, isBusy, onSubmit, onCancel }: FormProps) {
   const words = useMessages().performance.decide;
   const { session } = useSession();
   const [note, setNote] = useState("");

@@ -66,7 +66,12 @@ export const SeriesSection = memo(function SeriesSection({ series, measure, spac
       <SeriesChart series={series} measure={measure} spacing={spacing} name={name} />
       <div className="mt-4 flex flex-col gap-3">
         {series.changes.toReversed().map((change) => (
-          <ChangeCard key={change.id} change={change} domId={changeDomId(change.id)} />
+          <ChangeCard
+            key={change.id}
+            change={change}
+            domId={changeDomId(change.id)}
+            isImported={series.is_history}
+          />
         ))}
         {candidates.map((candidate) => (
           <div

@@ -1,0 +1,1 @@
+import"./stars-BaX7iQfx.js";import"./facts-D5eDVG_f.js";
