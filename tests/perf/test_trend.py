@@ -77,6 +77,20 @@ def test_a_stable_series_and_a_small_step_have_no_change():
     assert only(small, measures={"denoise"}).changes == ()
 
 
+def test_of_a_long_series_the_newest_runs_are_searched():
+    slow = {"denoise": 1.2}
+    early = [*make_runs(90, seed=1), *make_runs(400, seed=2, first=90, slower=slow)]
+    (change,) = only(early, measures={"denoise"}).changes
+    assert abs(int(change.at_record.removeprefix("job_")) - 90) <= 2
+    longer = [*early, *make_runs(60, seed=3, first=490)]
+    (change,) = only(longer, measures={"denoise"}).changes
+    assert abs(int(change.at_record.removeprefix("job_")) - 490) <= 2
+    assert change.effect is Effect.IMPROVEMENT
+    (measure,) = change.measures
+    assert measure.shift.estimate == pytest.approx(1 / 1.2 - 1, abs=0.01)
+    assert len(only(longer).points) == 550
+
+
 def test_two_changes_and_the_decision_on_each():
     runs = [
         *make_runs(12, seed=6),

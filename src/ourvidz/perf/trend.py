@@ -48,6 +48,10 @@ MIN_SHIFT = 0.03
 _NOT_MARKED = frozenset({"told", "version"})
 # A candidate: fewer runs than a change point needs, yet both sides far apart.
 _CANDIDATE_MIN_SIZE = 2
+# Of longer series the newest are searched: what the search takes grows with the square of their
+# number. The window moves in steps, so that a new run does not put all others to the test anew.
+_SEARCHED = 400
+_WINDOW_STEP = 100
 _MOST_KEPT = 2048  # columns of which it is remembered where they changed
 _CANDIDATE_MAX_SIZE = 5  # runs of the shorter side from which it could be a change point
 # Names of the environment, or parts of them, that say what was running.
@@ -405,13 +409,14 @@ def _change_points(runs: Sequence[PerformanceRecord], name: str, column: Column)
     if len(values) < 2 * MIN_SIZE:
         return []
     found: list[_Found] = []
-    for point in _splits(values):
+    start = _searched_from(len(values))
+    for point in _splits(values[start:]):
         # Told as a share of the level before; a floor keeps out what only the clock can see.
-        base = values[point.index - 1]
+        base = values[start + point.index - 1]
         moved = abs(point.shift.estimate)
         if moved < MIN_SHIFT or moved * base < tolerance_of(name).floor:
             continue
-        index = column.indices[point.index]
+        index = column.indices[start + point.index]
         found.append(
             _Found(
                 index=index,
@@ -424,6 +429,10 @@ def _change_points(runs: Sequence[PerformanceRecord], name: str, column: Column)
             )
         )
     return found
+
+
+def _searched_from(num_runs: int) -> int:
+    return max(0, (num_runs - _SEARCHED) // _WINDOW_STEP * _WINDOW_STEP)
 
 
 @lru_cache(maxsize=_MOST_KEPT)
