@@ -129,19 +129,41 @@ def wandering(rng, size):
     return np.round(values, 2) if rng.random() < 0.3 else values
 
 
+QUICK = (8, 10, 13, 16, 27, 40, 70)
+WHOLE = (8, 10, 13, 24, 40, 64, 101)
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "sizes", "least_found"),
     [
-        {"significance": 0.01, "num_permutations": 299, "block": 1},
-        {"significance": 0.05, "num_permutations": 199, "block": 1},
-        {"significance": 0.2, "num_permutations": 99, "block": 3},
+        ({"significance": 0.01, "num_permutations": 299, "block": 1}, QUICK, 5),
+        ({"significance": 0.05, "num_permutations": 199, "block": 1}, QUICK, 5),
+        ({"significance": 0.2, "num_permutations": 99, "block": 3}, QUICK, 5),
+        pytest.param(
+            {"significance": 0.005, "num_permutations": 999, "block": 1},
+            WHOLE,
+            10,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"significance": 0.05, "num_permutations": 199, "block": 1},
+            WHOLE,
+            10,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"significance": 0.2, "num_permutations": 99, "block": 3},
+            WHOLE,
+            10,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
-def test_change_points(options):
+def test_change_points(options, sizes, least_found):
     rng = np.random.default_rng(17)
     num_found = 0
-    for size in (8, 10, 13, 16, 27, 40, 70):
-        for _ in range(3):
+    for size in sizes:
+        for _ in range(4 if sizes is WHOLE else 3):
             values = wandering(rng, size)
             found = {
                 each.index: (each.energy, each.p_value, each.is_exact)
@@ -149,7 +171,7 @@ def test_change_points(options):
             }
             assert found == plain_change_points(values, **options)
             num_found += len(found)
-    assert num_found > 5
+    assert num_found > least_found
 
 
 def test_orders_are_the_same_however_they_are_asked_for():
